@@ -1,0 +1,243 @@
+"""Callbacks for any skorch net."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from skorch.callbacks import Callback, EarlyStopping
+from skorch.dataset import unpack_data
+from skorch.utils import to_tensor
+
+from sknninterp.nn.criteria import CRITERIA
+from sknninterp.nn.tuning import KLCriterion, NeuronTuner, Schedule
+
+__all__ = ["NeuronTuning"]
+
+
+class NeuronTuning(Callback):
+    """Activation-based neuron tuning (ANT) for a skorch net.
+
+    Every `tuning_step` epochs the neurons whose pre-activations are distributed least as their
+    activation would have it are removed from the network, with their weights, batch-norm entries
+    and the optimizer's state.
+
+    Parameters
+    ----------
+    pruning_rate : float, default=0.5
+        Share of each target layer's neurons that is gone by the end, in [0, 1).
+    tuning_step : int, default=1
+        Epochs between tunings, the paper's k.
+    n_tuned : int, default=None
+        Neurons removed per tuning and layer, the paper's n; takes the place of `pruning_rate`.
+    tuning_start, tuning_stop : float, default=0.0 and 0.8
+        Share of `max_epochs` between which neurons are removed; the rest is recovery.
+    target_layers : "all", int, str or a list of these, default="all"
+        Hidden layers by index or name.
+    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "random"} or callable
+        What is judged, "kl" by default; a callable takes a
+        :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
+        layers, the highest to go first.
+    target_distribution : "auto" or object with a method `cdf`, default="auto"
+        For "kl": chosen by the activation, or a frozen `scipy.stats` distribution.
+    n_bins : int, default=22
+    bin_range : tuple of float, default=(-3, 3)
+    histogram : {"common", "own-range"}, default="common"
+        Bins common to all neurons, or, as in the authors' code, over each neuron's own range.
+    tuning_data : {"auto", "train"}, default="auto"
+        Activations on the net's validation data if it has any, or on its training data.
+    min_neurons : int, default=1
+        Fewest neurons that a layer keeps.
+    rewind : {"init"}, int or None, default=None
+        Lottery-ticket rewinding after the last removal: to the first weights, or to those after
+        an epoch.
+    max_epochs : int, default=None
+        Length of the schedule; None takes the net's `max_epochs`.
+    random_state : int, default=0
+        For `criterion="random"`.
+
+    Attributes
+    ----------
+    tuner_ : sknninterp.nn.tuning.NeuronTuner
+        With `history`, the removals, and `widths`, the neurons left.
+
+    References
+    ----------
+    .. [1] Mohsen et al., *Weight-based Neural Network Interpretability using Activation Tuning and
+       Personalized Products*, Algorithm 1.
+
+    Examples
+    --------
+    >>> from skorch import NeuralNetClassifier
+    >>> from sklearn.datasets import make_classification
+    >>> import torch
+    >>> from sknninterp.callbacks import NeuronTuning
+    >>> from sknninterp.nn.mlp import MLP
+    >>> X, y = make_classification(random_state=0)
+    >>> net = NeuralNetClassifier(
+    ...     MLP(20, 2, (32,)), criterion=torch.nn.CrossEntropyLoss, max_epochs=5, verbose=0,
+    ...     callbacks=[NeuronTuning(pruning_rate=0.75)],
+    ... ).fit(X.astype("float32"), y)
+    >>> net.module_.hidden0
+    Linear(in_features=20, out_features=8, bias=True)
+    """
+
+    def __init__(
+        self,
+        pruning_rate=0.5,
+        tuning_step=1,
+        n_tuned=None,
+        tuning_start=0.0,
+        tuning_stop=0.8,
+        target_layers="all",
+        criterion="kl",
+        target_distribution="auto",
+        n_bins=22,
+        bin_range=(-3, 3),
+        histogram="common",
+        tuning_data="auto",
+        min_neurons=1,
+        rewind=None,
+        max_epochs=None,
+        random_state=0,
+    ):
+        self.pruning_rate = pruning_rate
+        self.tuning_step = tuning_step
+        self.n_tuned = n_tuned
+        self.tuning_start = tuning_start
+        self.tuning_stop = tuning_stop
+        self.target_layers = target_layers
+        self.criterion = criterion
+        self.target_distribution = target_distribution
+        self.n_bins = n_bins
+        self.bin_range = bin_range
+        self.histogram = histogram
+        self.tuning_data = tuning_data
+        self.min_neurons = min_neurons
+        self.rewind = rewind
+        self.max_epochs = max_epochs
+        self.random_state = random_state
+
+    def initialize(self):
+        """Forget an earlier training."""
+        self.tuner_ = None
+        return self
+
+    def schedule(self, max_epochs: int) -> Schedule:
+        """When neurons go in a training of `max_epochs`, and how many."""
+        return Schedule(
+            max_epochs=self.max_epochs or max_epochs,
+            pruning_rate=self.pruning_rate,
+            tuning_step=self.tuning_step,
+            n_tuned=self.n_tuned,
+            tuning_start=self.tuning_start,
+            tuning_stop=self.tuning_stop,
+            min_neurons=self.min_neurons,
+        )
+
+    def _criterion(self):
+        if self.criterion != "kl":
+            return self.criterion
+        return KLCriterion(
+            self.target_distribution, self.n_bins, tuple(self.bin_range), self.histogram
+        )
+
+    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Read the network before it is trained."""
+        schedule = self.schedule(net.max_epochs)
+        if self.tuner_ is not None or not schedule.active:
+            return
+        inputs, _, _ = next(iter(_Batches(net, dataset_train)))
+        self.tuner_ = NeuronTuner(
+            schedule,
+            target_layers=self.target_layers,
+            criterion=self._criterion(),
+            rewind=self.rewind,
+            seed=self.random_state,
+        ).start(net.module_, inputs.shape[1:])
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Remove what the schedule asks for."""
+        if self.tuner_ is None:
+            return
+        epoch = net.history[-1, "epoch"]
+        on_train = self.tuning_data == "train" or dataset_valid is None
+        self.tuner_.step(
+            net.module_,
+            epoch,
+            _Batches(net, dataset_train if on_train else dataset_valid),
+            [net.optimizer_],
+            loss=lambda output, target: net.get_loss(output, target, training=False),
+        )
+        net.history.record("n_neurons", sum(self.tuner_.widths.values()))
+
+
+class _Batches:
+    """A net's data set as (inputs, target, weight) on the net's device, as often as wanted."""
+
+    def __init__(self, net, dataset):
+        self.net = net
+        self.dataset = dataset
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        for batch in self.net.get_iterator(self.dataset, training=False):
+            inputs, target = unpack_data(batch)
+            weight = getattr(batch, "weight", None)
+            inputs = to_tensor(inputs, device=self.net.device)
+            yield inputs, to_tensor(target, device=self.net.device), weight
+
+
+class LateEarlyStopping(EarlyStopping):
+    """skorch's early stopping that starts to count after an epoch.
+
+    While neurons are still removed the best network so far may have more of them.
+
+    Parameters
+    ----------
+    start : int, default=0
+        Epochs that are not judged.
+    **options
+        As `skorch.callbacks.EarlyStopping` takes them.
+    """
+
+    def __init__(self, start=0, **options):
+        super().__init__(**options)
+        self.start = start
+
+    def on_epoch_end(self, net, **kwargs):
+        """Judge the epoch if it is late enough."""
+        if net.history[-1, "epoch"] > self.start:
+            super().on_epoch_end(net, **kwargs)
+
+
+class EpochBar(Callback):
+    """A progress bar over epochs with the losses beside it.
+
+    Parameters
+    ----------
+    max_epochs : int
+    """
+
+    def __init__(self, max_epochs):
+        self.max_epochs = max_epochs
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the bar."""
+        from tqdm.auto import tqdm
+
+        self.bar_ = tqdm(total=self.max_epochs, unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Move it on."""
+        last = net.history[-1]
+        names = ("train_loss", "valid_loss", "n_neurons")
+        self.bar_.set_postfix({name: f"{last[name]:.4g}" for name in names if name in last})
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        """Close it."""
+        self.bar_.close()
+        del self.bar_
+
+
+CRITERION_NAMES = ("kl", *CRITERIA)

@@ -1,0 +1,493 @@
+"""Networks that are made smaller while they are trained: activation-based neuron tuning (ANT)."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import pandas as pd
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from sknninterp.callbacks import CRITERION_NAMES, NeuronTuning
+from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
+from sknninterp.nn.graph import read
+
+# A histogram of 22 bins says little about a neuron with fewer samples than this.
+_FEWEST_TUNING_SAMPLES = 100
+
+TUNING_CONSTRAINTS: dict = {
+    "pruning_rate": [Interval(Real, 0, 1, closed="left")],
+    "tuning_step": [Interval(Integral, 1, None, closed="left")],
+    "n_tuned": [Interval(Integral, 1, None, closed="left"), None],
+    "tuning_start": [Interval(Real, 0, 1, closed="left")],
+    "tuning_stop": [Interval(Real, 0, 1, closed="right")],
+    "target_layers": [str, Integral, list, tuple],
+    "criterion": [StrOptions(set(CRITERION_NAMES)), callable],
+    "target_distribution": [StrOptions({"auto"}), HasMethods("cdf")],
+    "n_bins": [Interval(Integral, 2, None, closed="left")],
+    "bin_range": [tuple, list],
+    "histogram": [StrOptions({"common", "own-range"})],
+    "tuning_data": [StrOptions({"auto", "validation", "train"})],
+    "min_neurons": [Interval(Integral, 1, None, closed="left")],
+    "rewind": [StrOptions({"init"}), Interval(Integral, 1, None, closed="left"), None],
+}
+
+
+class TuningPart:
+    """What tuned networks add to the plain ones: the callback, its data and what it did."""
+
+    @property
+    def _tuning(self) -> NeuronTuning:
+        return NeuronTuning(
+            pruning_rate=self.pruning_rate,
+            tuning_step=self.tuning_step,
+            n_tuned=self.n_tuned,
+            tuning_start=self.tuning_start,
+            tuning_stop=self.tuning_stop,
+            target_layers=self.target_layers,
+            criterion=self.criterion,
+            target_distribution=self.target_distribution,
+            n_bins=self.n_bins,
+            bin_range=self.bin_range,
+            histogram=self.histogram,
+            tuning_data="train" if self.tuning_data == "train" else "auto",
+            min_neurons=self.min_neurons,
+            rewind=self.rewind,
+            max_epochs=self.max_epochs,
+            random_state=self._tuning_seed,
+        )
+
+    @property
+    def _tuning_seed(self) -> int:
+        """A seed that leaves the estimator's own random state untouched."""
+        return self.random_state if isinstance(self.random_state, Integral) else 0
+
+    def _own_callbacks(self):
+        low, high = self.bin_range
+        if not low < high:
+            raise ValueError(f"bin_range must rise, got {tuple(self.bin_range)}.")
+        # Before early stopping, which must judge the network as it is after the tuning.
+        return [("neuron_tuning", self._tuning), *super()._own_callbacks()]
+
+    def _first_stop(self):
+        schedule = self._tuning.schedule(self.max_epochs)
+        return max(schedule.epochs, default=0) if schedule.active else 0
+
+    def _wants_validation(self, n_samples):
+        if self.early_stopping:
+            return True
+        if not self._tuning.schedule(self.max_epochs).active or self.tuning_data == "train":
+            return False
+        enough = n_samples * self.validation_fraction >= _FEWEST_TUNING_SAMPLES
+        return enough or self.tuning_data == "validation"
+
+    def _fit(self, X, y, sample_weight, reset, epochs, **options):
+        super()._fit(X, y, sample_weight, reset, epochs, **options)
+        tuner = dict(self.net_.callbacks_)["neuron_tuning"].tuner_
+        removals = tuner.history if tuner is not None else []
+        self.tuning_history_ = pd.DataFrame(
+            [vars(removal) for removal in removals], columns=["epoch", "layer", "neuron", "score"]
+        )
+        self.removed_neurons_ = {
+            layer: [r.neuron for r in removals if r.layer == layer]
+            for layer in (tuner.widths if tuner is not None else {})
+        }
+        self.layer_sizes_ = self._layer_sizes()
+        return self
+
+    def _layer_sizes(self):
+        shape = self.net_.input_shape_
+        return [layer.width for layer in read(self.module_, shape).layers[:-1]]
+
+
+class ANTClassifier(TuningPart, TorchMLPClassifier):
+    r"""Classifier made smaller while it is trained: activation-based neuron tuning (ANT).
+
+    Every `tuning_step` epochs the neurons of each target layer whose pre-activations are
+    distributed least as their activation would have it are removed: rows and columns of the
+    weights, batch-norm entries and the optimizer's state [1]_. The network that comes out is
+    smaller, trains faster as it shrinks, and predicts faster.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Neurons in each hidden layer.
+    activation : {"relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"}, default="relu"
+    dropout : float, default=0.0
+        Share of each hidden layer's values dropped while training.
+    batch_norm : bool, default=False
+        Batch norm between each hidden layer and its activation.
+    module : callable or torch.nn.Module, default=None
+        A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
+        from its weights), in place of the fully connected network. X may then have more than two
+        dimensions, (n_samples, channels, ...).
+    optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
+        A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
+    lr : float, default=1e-3
+        Learning rate.
+    weight_decay : float, default=0.0
+    batch_size : int, default=128
+    max_epochs : int, default=100
+    early_stopping : bool, default=False
+        Stop when the loss on a held-out part has not improved for `patience` epochs, and keep the
+        best network.
+    validation_fraction : float, default=0.1
+        Share of the samples held out for it, stratified for classifiers where that is possible.
+    patience : int, default=10
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the loss.
+    callbacks : list of skorch callbacks, default=None
+    device : str or torch.device, default="auto"
+        "auto" takes the GPU if there is one.
+    dtype : {"float32", "float64"}, default=None
+        None keeps the floating type of X; "float32" is faster, and what large tables want.
+    warm_start : bool, default=False
+        Let `fit` go on from the network fitted before.
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same bits every time on the same machine.
+    pruning_rate : float, default=0.5
+        Share of each target layer's neurons that is gone by the end, in [0, 1). With 0 this is the
+        plain network, bit for bit.
+    tuning_step : int, default=1
+        Epochs between tunings, the paper's k.
+    n_tuned : int, default=None
+        Neurons removed per tuning and layer, the paper's n; takes the place of `pruning_rate`.
+    tuning_start, tuning_stop : float, default=0.0 and 0.8
+        Share of `max_epochs` between which neurons are removed; the rest is recovery.
+    target_layers : "all", int, str or a list of these, default="all"
+        Hidden layers to tune, by index or name.
+    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "random"} or callable, \
+            default="kl"
+        What decides which neurons go. A callable takes a
+        :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
+        layers, the highest to go first.
+    target_distribution : "auto" or object with a method `cdf`, default="auto"
+        For "kl": chosen by the activation, or a frozen `scipy.stats` distribution.
+    n_bins : int, default=22
+    bin_range : tuple of float, default=(-3, 3)
+        Range of the pre-activations' histograms.
+    histogram : {"common", "own-range"}, default="common"
+        Bins common to all neurons, or, as in the authors' code, over each neuron's own range.
+    tuning_data : {"auto", "validation", "train"}, default="auto"
+        Whose activations are judged: those of the early-stopping part if there is one, else of a
+        stratified `validation_fraction` held out for it, else ("auto" with fewer than 100 samples
+        in it, or "train") of the training data.
+    min_neurons : int, default=1
+        Fewest neurons that a layer keeps.
+    rewind : {"init"}, int or None, default=None
+        Lottery-ticket rewinding after the last removal: to the first weights, or to those after
+        an epoch.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    module_ : torch.nn.Module
+        The fitted network.
+    net_ : skorch.NeuralNet
+        What trained it.
+    history_ : DataFrame
+        One row an epoch: `epoch`, `train_loss`, `valid_loss` (with a validation part), `dur` in
+        seconds, and what callbacks record.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+    layer_sizes_ : list of int
+        Width of each hidden layer that is left.
+    removed_neurons_ : dict of str to list of int
+        Per tuned layer, the original indices in the order of removal.
+    tuning_history_ : DataFrame
+        One row per removed neuron: `epoch`, `layer`, `neuron`, `score`.
+
+    References
+    ----------
+    .. [1] Mohsen et al., *Weight-based Neural Network Interpretability using Activation Tuning and
+       Personalized Products*, Algorithm 1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknninterp import ANTClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> X = StandardScaler().fit_transform(X)
+    >>> network = ANTClassifier((64, 32), pruning_rate=0.75, max_epochs=30, random_state=0)
+    >>> network.fit(X, y).layer_sizes_
+    [16, 8]
+    >>> network.score(X, y) > 0.95
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **TorchMLPClassifier._parameter_constraints,
+        **TUNING_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        dropout=0.0,
+        batch_norm=False,
+        module=None,
+        optimizer="adam",
+        lr=1e-3,
+        weight_decay=0.0,
+        batch_size=128,
+        max_epochs=100,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        class_weight=None,
+        callbacks=None,
+        device="auto",
+        dtype=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        pruning_rate=0.5,
+        tuning_step=1,
+        n_tuned=None,
+        tuning_start=0.0,
+        tuning_stop=0.8,
+        target_layers="all",
+        criterion="kl",
+        target_distribution="auto",
+        n_bins=22,
+        bin_range=(-3, 3),
+        histogram="common",
+        tuning_data="auto",
+        min_neurons=1,
+        rewind=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            module=module,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            class_weight=class_weight,
+            callbacks=callbacks,
+            device=device,
+            dtype=dtype,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.pruning_rate = pruning_rate
+        self.tuning_step = tuning_step
+        self.n_tuned = n_tuned
+        self.tuning_start = tuning_start
+        self.tuning_stop = tuning_stop
+        self.target_layers = target_layers
+        self.criterion = criterion
+        self.target_distribution = target_distribution
+        self.n_bins = n_bins
+        self.bin_range = bin_range
+        self.histogram = histogram
+        self.tuning_data = tuning_data
+        self.min_neurons = min_neurons
+        self.rewind = rewind
+
+
+class ANTRegressor(TuningPart, TorchMLPRegressor):
+    r"""Regressor made smaller while it is trained: activation-based neuron tuning (ANT).
+
+    Every `tuning_step` epochs the neurons of each target layer whose pre-activations are
+    distributed least as their activation would have it are removed: rows and columns of the
+    weights, batch-norm entries and the optimizer's state [1]_. The network that comes out is
+    smaller, trains faster as it shrinks, and predicts faster.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Neurons in each hidden layer.
+    activation : {"relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"}, default="relu"
+    dropout : float, default=0.0
+        Share of each hidden layer's values dropped while training.
+    batch_norm : bool, default=False
+        Batch norm between each hidden layer and its activation.
+    module : callable or torch.nn.Module, default=None
+        A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
+        from its weights), in place of the fully connected network. X may then have more than two
+        dimensions, (n_samples, channels, ...).
+    optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
+        A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
+    lr : float, default=1e-3
+        Learning rate.
+    weight_decay : float, default=0.0
+    batch_size : int, default=128
+    max_epochs : int, default=100
+    early_stopping : bool, default=False
+        Stop when the loss on a held-out part has not improved for `patience` epochs, and keep the
+        best network.
+    validation_fraction : float, default=0.1
+        Share of the samples held out for it, stratified for classifiers where that is possible.
+    patience : int, default=10
+    callbacks : list of skorch callbacks, default=None
+    device : str or torch.device, default="auto"
+        "auto" takes the GPU if there is one.
+    dtype : {"float32", "float64"}, default=None
+        None keeps the floating type of X; "float32" is faster, and what large tables want.
+    warm_start : bool, default=False
+        Let `fit` go on from the network fitted before.
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same bits every time on the same machine.
+    pruning_rate : float, default=0.5
+        Share of each target layer's neurons that is gone by the end, in [0, 1). With 0 this is the
+        plain network, bit for bit.
+    tuning_step : int, default=1
+        Epochs between tunings, the paper's k.
+    n_tuned : int, default=None
+        Neurons removed per tuning and layer, the paper's n; takes the place of `pruning_rate`.
+    tuning_start, tuning_stop : float, default=0.0 and 0.8
+        Share of `max_epochs` between which neurons are removed; the rest is recovery.
+    target_layers : "all", int, str or a list of these, default="all"
+        Hidden layers to tune, by index or name.
+    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "random"} or callable, \
+            default="kl"
+        What decides which neurons go. A callable takes a
+        :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
+        layers, the highest to go first.
+    target_distribution : "auto" or object with a method `cdf`, default="auto"
+        For "kl": chosen by the activation, or a frozen `scipy.stats` distribution.
+    n_bins : int, default=22
+    bin_range : tuple of float, default=(-3, 3)
+        Range of the pre-activations' histograms.
+    histogram : {"common", "own-range"}, default="common"
+        Bins common to all neurons, or, as in the authors' code, over each neuron's own range.
+    tuning_data : {"auto", "validation", "train"}, default="auto"
+        Whose activations are judged: those of the early-stopping part if there is one, else of a
+        stratified `validation_fraction` held out for it, else ("auto" with fewer than 100 samples
+        in it, or "train") of the training data.
+    min_neurons : int, default=1
+        Fewest neurons that a layer keeps.
+    rewind : {"init"}, int or None, default=None
+        Lottery-ticket rewinding after the last removal: to the first weights, or to those after
+        an epoch.
+
+    Attributes
+    ----------
+    n_outputs_ : int
+    module_ : torch.nn.Module
+        The fitted network.
+    net_ : skorch.NeuralNet
+        What trained it.
+    history_ : DataFrame
+        One row an epoch: `epoch`, `train_loss`, `valid_loss` (with a validation part), `dur` in
+        seconds, and what callbacks record.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+    layer_sizes_ : list of int
+        Width of each hidden layer that is left.
+    removed_neurons_ : dict of str to list of int
+        Per tuned layer, the original indices in the order of removal.
+    tuning_history_ : DataFrame
+        One row per removed neuron: `epoch`, `layer`, `neuron`, `score`.
+
+    References
+    ----------
+    .. [1] Mohsen et al., *Weight-based Neural Network Interpretability using Activation Tuning and
+       Personalized Products*, Algorithm 1.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_regression
+    >>> from sknninterp import ANTRegressor
+    >>> X, y = make_regression(n_features=5, random_state=0)
+    >>> network = ANTRegressor((64,), pruning_rate=0.5, lr=0.01, random_state=0)
+    >>> network.fit(X, y / y.std()).layer_sizes_
+    [32]
+    """
+
+    _parameter_constraints: dict = {
+        **TorchMLPRegressor._parameter_constraints,
+        **TUNING_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        dropout=0.0,
+        batch_norm=False,
+        module=None,
+        optimizer="adam",
+        lr=1e-3,
+        weight_decay=0.0,
+        batch_size=128,
+        max_epochs=100,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        callbacks=None,
+        device="auto",
+        dtype=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        pruning_rate=0.5,
+        tuning_step=1,
+        n_tuned=None,
+        tuning_start=0.0,
+        tuning_stop=0.8,
+        target_layers="all",
+        criterion="kl",
+        target_distribution="auto",
+        n_bins=22,
+        bin_range=(-3, 3),
+        histogram="common",
+        tuning_data="auto",
+        min_neurons=1,
+        rewind=None,
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            module=module,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            callbacks=callbacks,
+            device=device,
+            dtype=dtype,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.pruning_rate = pruning_rate
+        self.tuning_step = tuning_step
+        self.n_tuned = n_tuned
+        self.tuning_start = tuning_start
+        self.tuning_stop = tuning_stop
+        self.target_layers = target_layers
+        self.criterion = criterion
+        self.target_distribution = target_distribution
+        self.n_bins = n_bins
+        self.bin_range = bin_range
+        self.histogram = histogram
+        self.tuning_data = tuning_data
+        self.min_neurons = min_neurons
+        self.rewind = rewind

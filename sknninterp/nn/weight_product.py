@@ -1,0 +1,273 @@
+"""Products of weights from the inputs to the outputs: PWP, Olden, Garson and interactions.
+
+References
+----------
+.. [1] Mohsen et al., *Weight-based Neural Network Interpretability using Activation Tuning and
+   Personalized Products*, eq. 2.
+.. [2] Olden & Jackson (2002), *Illuminating the "black box"*, Ecological Modelling 154:135.
+.. [3] Garson (1991), *Interpreting neural-network connection weights*, AI Expert 6(4):46.
+.. [4] Goh (1995), *Back-propagation neural networks for modeling complex systems*, Artificial
+   Intelligence in Engineering 9:143.
+.. [5] Tsang, Cheng & Liu (2018), *Detecting statistical interactions from neural network weights*.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sknninterp.nn.graph import Graph
+from sknninterp.nn.nodes import Add, Concat, Linear, MaxPool, Node, UnsupportedModuleError, Weighted
+
+GARSON_VARIANTS = ("product", "garson1991", "goh1995")
+
+
+def weight_product(graph: Graph, absolute: bool = False, max_pool: str = "error") -> Tensor:
+    r"""Product of all weights, P = W_1 W_2 ... W_N, from each input to each output.
+
+    The signed product is Olden's connection weights [2]_; biases play no part, batch norm counts as
+    the scale it is, branches of a residual add are summed. It is made from the side of the
+    outputs, so that no factor is wider than the number of outputs.
+
+    Parameters
+    ----------
+    graph : Graph
+    absolute : bool, default=False
+        Multiply the weights' magnitudes, \|W_1\| \|W_2\| ... \|W_N\|.
+    max_pool : {"error", "average"}, default="error"
+        Max pooling has no weights: an error, or the weights of average pooling.
+
+    Returns
+    -------
+    Tensor of shape (n_outputs, *input_shape)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> from sknninterp.nn.graph import read
+    >>> from sknninterp.nn.weight_product import weight_product
+    >>> network = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    >>> with torch.no_grad():
+    ...     _ = network[0].weight.copy_(torch.tensor([[1., 2.], [3., -1.]]))
+    ...     _ = network[2].weight.copy_(torch.tensor([[1., -1.]]))
+    >>> weight_product(read(network, (2,)))
+    tensor([[-2.,  3.]])
+    """
+    return _pull_back(graph, graph.logits, graph.input, _identity(graph), absolute, max_pool)
+
+
+def _identity(graph: Graph) -> Tensor:
+    if len(graph.output.shape) != 1:
+        raise UnsupportedModuleError(
+            f"The network's outputs have shape {graph.output.shape}; one axis is taken."
+        )
+    parameter = next(graph.module.parameters())
+    return torch.eye(graph.output.shape[0], dtype=parameter.dtype, device=parameter.device)
+
+
+def _pull_back(graph, start: Node, stop: Node, rows: Tensor, absolute, max_pool, divide=None):
+    """Rows at `start` taken back to `stop`; `divide` maps each node's rows on the way."""
+    found = {start: rows}
+    with torch.no_grad():
+        for node in reversed(graph.nodes):
+            if node is stop:
+                break
+            if node not in found:
+                continue
+            if isinstance(node, MaxPool) and (max_pool != "average" or node.average is None):
+                raise UnsupportedModuleError(
+                    f"Max pooling at {node.name!r} has no weights to multiply: use"
+                    " max_pool='average' for those of average pooling (undilated only)."
+                )
+            here = found.pop(node)
+            if divide is not None:
+                here = divide(node, here)
+            for source, part in zip(node.inputs, node.transpose(here, absolute), strict=True):
+                found[source] = found[source] + part if source in found else part
+    return found[stop]
+
+
+def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> Tensor:
+    r"""Garson's importances: products of magnitudes, each output's summing to 1.
+
+    Parameters
+    ----------
+    graph : Graph
+    variant : {"product", "garson1991", "goh1995"}, default="product"
+        "product": \|W_1\| \|W_2\| ... \|W_N\|, the baseline of [1]_. "garson1991": shares of each
+        neuron's input, layer by layer, times \|W_N\| [3]_. "goh1995": the same without the output
+        weights, which cancel [4]_ (what R's NeuralNetTools computes).
+    max_pool : {"error", "average"}, default="error"
+        As in :func:`weight_product`.
+
+    Returns
+    -------
+    Tensor of shape (n_outputs, *input_shape)
+    """
+    if variant not in GARSON_VARIANTS:
+        raise ValueError(f"variant={variant!r} is not one of {list(GARSON_VARIANTS)}.")
+    if variant == "product":
+        product = weight_product(graph, absolute=True, max_pool=max_pool)
+        return _normalised(product)
+    chain = [node for node in graph.nodes if isinstance(node, Weighted)]
+    branching = [n.name for n in graph.nodes if isinstance(n, (Add, Concat))]
+    if branching or len(chain) < 2:
+        raise UnsupportedModuleError(
+            f"variant={variant!r} is defined for a chain of layers with at least one hidden;"
+            f" this network has {branching or 'no hidden layer'}: use variant='product'."
+        )
+    last = chain[-1]
+    rows = last.transpose(_identity(graph), absolute=True)[0]
+    if variant == "goh1995":
+        rows = torch.ones_like(rows)
+    totals = _input_totals(graph)
+
+    def share(node, here):
+        # 0/0 = 0: a neuron whose input weights are all zero has no shares to give.
+        total = totals.get(node)
+        return here if total is None else torch.where(total > 0, here / total, 0.0)
+
+    shares = _pull_back(graph, last.inputs[0], graph.input, rows, True, max_pool, share)
+    return _normalised(shares)
+
+
+def _input_totals(graph: Graph) -> dict[Node, Tensor]:
+    """Sum of the magnitudes of each neuron's input weights, per position."""
+    totals = {}
+    for node in graph.nodes:
+        if isinstance(node, Weighted):
+            weight = node.weight.detach().abs()
+            ones = torch.ones(1, *node.inputs[0].shape, dtype=weight.dtype, device=weight.device)
+            with torch.no_grad():
+                totals[node] = node.apply(ones, weight)
+    return totals
+
+
+def _normalised(rows: Tensor) -> Tensor:
+    total = rows.flatten(1).sum(1).reshape(-1, *[1] * (rows.ndim - 1))
+    return torch.where(total > 0, rows / total, torch.zeros_like(rows))
+
+
+def personalized_product(x: Tensor, product: Tensor, signed: bool = False) -> Tensor:
+    r"""Contributions phi[n, i, c] = x[n, i] \|P[i, c]\|, the summands of eq. 2 of [1]_.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, *input_shape)
+    product : Tensor of shape (n_outputs, *input_shape)
+        From :func:`weight_product`.
+    signed : bool, default=False
+        Keep the sign of P: the contributions then sum to the outputs of a linear network without
+        biases.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, *input_shape, n_outputs)
+    """
+    factors = product if signed else product.abs()
+    return x.unsqueeze(-1) * factors.movedim(0, -1)
+
+
+# --- interactions -------------------------------------------------------------------------------
+
+
+def interactions(
+    graph: Graph,
+    top: int = 20,
+    output: int | None = None,
+    x: Tensor | None = None,
+    block: int = 1024,
+) -> list[tuple[int, int, float]]:
+    r"""The strongest pairwise interactions by weights [5]_.
+
+    The strength of (i, j) is sum_h \|(W_2 ... W_N)_h\| min(\|W_1[i, h]\|, \|W_1[j, h]\|), summed
+    over the outputs, or for one; personalised, it is multiplied by the mean of \|x_i x_j\|. Pairs
+    are ranked block by block: memory is O(block^2 + n_features * n_hidden), never
+    O(n_features^2).
+
+    Parameters
+    ----------
+    graph : Graph
+        Its first layer must be linear.
+    top : int, default=20
+    output : int, default=None
+        Position of one output; None sums over all.
+    x : Tensor of shape (n_samples, n_features), default=None
+        Samples to personalise for.
+    block : int, default=1024
+
+    Returns
+    -------
+    list of (i, j, strength)
+        The strongest first, i < j.
+    """
+    weights = _first_layer_strengths(graph, output)
+    personal = torch.ones(1, len(weights), device=weights.device) if x is None else x.abs()
+    personal = personal.to(weights.dtype)
+    sums = weights.sum(1)
+    spread = personal.square().mean(0).sqrt()
+    # min(a, b) <= a and mean |x y| <= rms x rms y, so that a pair is no stronger than its weaker
+    # feature allows: with the features in falling order of that bound, blocks can be skipped.
+    reach = sums * spread
+    order = torch.argsort(reach, descending=True, stable=True)
+    weights, sums, reach = weights[order], sums[order], reach[order]
+    personal, spread = personal[:, order], spread[order]
+    heap: list[tuple[float, int, int]] = []
+    for rows, columns in _blocks(len(order), block):
+        bound = reach[columns.start] * spread[rows].max()
+        if len(heap) == top and bound <= heap[0][0]:
+            continue
+        strength = _block_strength(weights, sums, rows, columns)
+        if x is not None:
+            strength *= personal[:, rows].T @ personal[:, columns] / len(x)
+        if rows == columns:  # each pair once
+            strength[torch.ones_like(strength, dtype=torch.bool).tril()] = -torch.inf
+        _keep_strongest(heap, strength, rows.start, columns.start, top)
+    pairs = [(*sorted((int(order[i]), int(order[j]))), value) for value, i, j in heap]
+    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+def _first_layer_strengths(graph: Graph, output: int | None) -> Tensor:
+    r"""\|W_1[i, h]\| \|(W_2 ... W_N)_h\| in float64, (n_features, n_hidden)."""
+    first = next(node for node in graph.nodes if isinstance(node, Weighted))
+    if not isinstance(first, Linear) or first.inputs[0] is not graph.input:
+        raise UnsupportedModuleError(
+            f"Interactions are read from a first linear layer; here {first.name!r} comes first."
+        )
+    product = _pull_back(graph, graph.logits, first, _identity(graph), False, "average")
+    rest = product.abs().double()
+    rest = rest.sum(0) if output is None else rest[output]
+    return first.weight.detach().abs().double().T * rest
+
+
+def _blocks(n: int, size: int) -> Iterator[tuple[slice, slice]]:
+    """Blocks of the upper triangle, the strongest features first."""
+    starts = range(0, n, size)
+    pairs = sorted(((i, j) for i in starts for j in starts if i <= j), key=lambda p: (p[1], p[0]))
+    for i, j in pairs:
+        yield slice(i, min(i + size, n)), slice(j, min(j + size, n))
+
+
+def _block_strength(weights, sums, rows, columns) -> Tensor:
+    # sum_h min(a, b) = (sum a + sum b - |a - b|_1) / 2: a distance, for which torch has a kernel.
+    distance = torch.cdist(weights[rows], weights[columns], p=1.0)
+    return (sums[rows, None] + sums[None, columns] - distance) / 2
+
+
+def _keep_strongest(heap, strength: Tensor, row0: int, column0: int, top: int) -> None:
+    values, places = strength.flatten().topk(min(top, strength.numel()))
+    width = strength.shape[1]
+    for value, place in zip(values.tolist(), places.tolist(), strict=True):
+        if value == -torch.inf:
+            break
+        entry = (value, row0 + place // width, column0 + place % width)
+        if len(heap) < top:
+            heapq.heappush(heap, entry)
+        elif value > heap[0][0]:
+            heapq.heapreplace(heap, entry)
+        else:
+            break
