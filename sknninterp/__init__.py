@@ -1,13 +1,21 @@
 """Neural networks for tables and small images: smaller, better trained and interpretable."""
 
+from sknninterp.callbacks import NeuronTuning
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
+from sknninterp.explainers.explanation import Explanation
+from sknninterp.explainers.weight_product import GarsonExplainer, OldenExplainer, PWPExplainer
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ANTClassifier",
     "ANTRegressor",
+    "Explanation",
+    "GarsonExplainer",
+    "NeuronTuning",
+    "OldenExplainer",
+    "PWPExplainer",
     "TorchMLPClassifier",
     "TorchMLPRegressor",
 ]

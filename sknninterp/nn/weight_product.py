@@ -223,12 +223,57 @@ def interactions(
             continue
         strength = _block_strength(weights, sums, rows, columns)
         if x is not None:
-            strength *= personal[:, rows].T @ personal[:, columns] / len(x)
+            strength *= _mean_products(personal, rows, columns)
         if rows == columns:  # each pair once
             strength[torch.ones_like(strength, dtype=torch.bool).tril()] = -torch.inf
         _keep_strongest(heap, strength, rows.start, columns.start, top)
     pairs = [(*sorted((int(order[i]), int(order[j]))), value) for value, i, j in heap]
     return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
+
+
+def interaction_matrix(
+    graph: Graph,
+    origins,
+    output: int | None = None,
+    x: Tensor | None = None,
+    block: int = 1024,
+) -> Tensor:
+    """Strengths of the interactions between columns that several inputs of the network stand for.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its first layer must be linear.
+    origins : scipy.sparse matrix of shape (n_features, n_columns)
+        Share of each column in each input.
+    output : int, default=None
+        Position of one output; None sums over all.
+    x : Tensor of shape (n_samples, n_features), default=None
+        Samples to personalise for.
+    block : int, default=1024
+
+    Returns
+    -------
+    Tensor of shape (n_columns, n_columns)
+        Symmetric, in float64: sum over the inputs of both columns of their strengths, as
+        :func:`interactions` defines them; zero on the diagonal.
+    """
+    weights = _first_layer_strengths(graph, output)
+    sums = weights.sum(1)
+    shares = origins.tocsr()
+    total = torch.zeros(shares.shape[1], shares.shape[1], dtype=torch.float64)
+    for rows, columns in _blocks(len(weights), block):
+        strength = _block_strength(weights, sums, rows, columns)
+        if x is not None:
+            strength *= _mean_products(x.abs(), rows, columns)
+        part = shares[rows].T @ strength.cpu().numpy() @ shares[columns].toarray()
+        total += torch.from_numpy(part if rows == columns else part + part.T)
+    return total.fill_diagonal_(0.0)
+
+
+def _mean_products(magnitudes: Tensor, rows: slice, columns: slice) -> Tensor:
+    r"""Mean of \|x_i x_j\| over the samples."""
+    return (magnitudes[:, rows].T @ magnitudes[:, columns] / len(magnitudes)).double()
 
 
 def _first_layer_strengths(graph: Graph, output: int | None) -> Tensor:
