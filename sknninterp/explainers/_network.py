@@ -9,19 +9,19 @@ import numpy as np
 import skorch
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from sknninterp.estimators._base import BaseTorchEstimator
 from sknninterp.nn.graph import Graph, read
 from sknninterp.nn.mlp import mlp_from_weights
+from sknninterp.nn.nodes import Activation
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,20 @@ class Network:
     ----------
     module : torch.nn.Module
     predictor : object
-        What checks the network's input: an estimator of this package, or the module itself.
+        The estimator that holds the module, or the module itself.
     classes : ndarray or None
         Labels of a classifier.
     steps : tuple of (str, transformer)
         Fitted preprocessing, in order.
+    threshold : float
+        Of a single logit: probability above which the second class is predicted.
     """
 
     module: nn.Module
     predictor: object
     classes: np.ndarray | None = None
     steps: tuple = field(default=())
+    threshold: float = 0.5
 
     def preprocess(self, X):
         """X as the last estimator of the pipeline gets it."""
@@ -53,26 +56,47 @@ class Network:
     def to_tensor(self, X) -> Tensor:
         """Preprocessed X, checked, as a tensor of the network's dtype on its device."""
         parameter = next(self.module.parameters())
+        dtype = torch.empty(0, dtype=parameter.dtype).numpy().dtype
         if isinstance(self.predictor, BaseTorchEstimator):
             array = self.predictor._network_input(X)
+        elif isinstance(self.predictor, MLPClassifier | MLPRegressor):
+            # Columns other than those it was fitted on must not pass.
+            array = validate_data(self.predictor, X, reset=False, dtype=dtype, accept_sparse="csr")
         else:
-            dtype = torch.empty(0, dtype=parameter.dtype).numpy().dtype
-            X = X.toarray() if sparse.issparse(X) else X
-            array = check_array(X, dtype=dtype, allow_nd=True, order="C")
-            array = np.require(array, requirements=["W"])
-        return torch.from_numpy(array).to(parameter.device)
+            array = check_array(X, dtype=dtype, accept_sparse="csr", allow_nd=True)
+        array = array.toarray() if sparse.issparse(array) else array
+        # torch takes neither negative strides nor read-only memory.
+        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(parameter.device)
+
+    @property
+    def columns(self) -> np.ndarray | None:
+        """Names of the columns that the estimator was fitted on, if it recorded them."""
+        first = self.steps[0][1] if self.steps else self.predictor
+        return getattr(first, "feature_names_in_", None)
 
     def read(self, shape) -> Graph:
         """The network as a graph, for samples of this shape."""
         return read(self.module, shape)
 
-    def output_names(self, n_outputs: int) -> np.ndarray:
-        """Label of each output; of a single logit, the second class."""
-        if self.classes is None:
+    def labels(self, n_outputs: int) -> np.ndarray:
+        """Label of each output; of a single logit, of both classes.
+
+        Outputs are numbered where there are no labels, or not as many as outputs: a skorch net
+        goes by the labels that it saw in training, its module need not.
+        """
+        n_labels = 2 if n_outputs == 1 else n_outputs
+        if self.classes is None or len(self.classes) != n_labels:
             return np.arange(n_outputs)
-        if n_outputs == 1 and len(self.classes) == 2:
-            return self.classes[1:]
-        return self.classes
+        return np.asarray(self.classes)
+
+    def predict(self, graph: Graph, inputs: Tensor) -> Tensor:
+        """Position of each sample's predicted class among the labels."""
+        outputs = graph.run(inputs)[graph.output]
+        if outputs.shape[1] > 1:
+            return outputs.argmax(1)
+        closed = isinstance(graph.output, Activation) and graph.output.kind == "sigmoid"
+        probability = outputs[:, 0] if closed else torch.sigmoid(outputs[:, 0])
+        return (probability > self.threshold).long()
 
 
 def is_fitted(estimator) -> bool:
@@ -99,13 +123,30 @@ def find_network(estimator) -> Network:
     """
     if hasattr(estimator, "best_estimator_"):
         return find_network(estimator.best_estimator_)
-    if isinstance(estimator, BaseEstimator) and hasattr(estimator, "param_grid"):
+    if _is_search(estimator):
         raise NotFittedError(f"{type(estimator).__name__} has no best_estimator_: use refit=True.")
     raise TypeError(
         f"estimator: {type(estimator).__name__} holds no network that can be explained; taken are"
         " estimators of sknninterp, skorch nets, torch modules, scikit-learn's MLPClassifier and"
         " MLPRegressor, and pipelines and searches that end in one of these."
     )
+
+
+def check_explainable(estimator) -> None:
+    """Raise the error of :func:`find_network` before an unfitted `estimator` is fitted."""
+    if isinstance(estimator, Pipeline):
+        check_explainable(estimator.steps[-1][1])
+    elif isinstance(estimator, TransformedTargetRegressor):
+        check_explainable(estimator.regressor)
+    # What a search finds is known when it has found it: its parameters may be estimators.
+    elif find_network.dispatch(type(estimator)) is find_network.dispatch(object) and not _is_search(
+        estimator
+    ):
+        find_network(estimator)
+
+
+def _is_search(estimator) -> bool:
+    return hasattr(estimator, "refit")
 
 
 @find_network.register
@@ -116,7 +157,8 @@ def _(estimator: BaseTorchEstimator) -> Network:
 @find_network.register
 def _(estimator: Pipeline) -> Network:
     inner = find_network(estimator.steps[-1][1])
-    before = [(n, s) for n, s in estimator.steps[:-1] if s is not None and s != "passthrough"]
+    # "passthrough", and the samplers of imbalanced-learn, do nothing to samples to be explained.
+    before = [(name, step) for name, step in estimator.steps[:-1] if hasattr(step, "transform")]
     return replace(inner, steps=(*before, *inner.steps))
 
 
@@ -132,14 +174,19 @@ def _(estimator: TransformedTargetRegressor) -> Network:
 
 @find_network.register
 def _(estimator: skorch.NeuralNet) -> Network:
-    classes = estimator.classes_ if isinstance(estimator, skorch.NeuralNetClassifier) else None
-    if isinstance(estimator, skorch.NeuralNetBinaryClassifier):
-        classes = np.asarray(estimator.classes_)
-    return Network(estimator.module_, estimator, None if classes is None else np.asarray(classes))
+    # A net that was only initialized, with weights loaded from elsewhere, knows no classes.
+    return Network(
+        estimator.module_,
+        estimator,
+        getattr(estimator, "classes_", None),
+        threshold=getattr(estimator, "threshold", 0.5),
+    )
 
 
 @find_network.register
 def _(estimator: nn.Module) -> Network:
+    if next(estimator.parameters(), None) is None:
+        raise TypeError(f"estimator: {type(estimator).__name__} has no parameters to explain.")
     return Network(estimator, estimator)
 
 
