@@ -5,29 +5,40 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, clone, is_regressor
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context, clone
 from sklearn.ensemble._base import _set_random_states
 from sklearn.utils import _safe_indexing, check_array, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _num_samples,
+    check_is_fitted,
+    validate_data,
+)
 from torch import Tensor, nn
 
 from sknninterp.estimators.mlp import TorchMLPClassifier
-from sknninterp.explainers._network import Network, find_network, is_fitted
+from sknninterp.explainers._explanation_index import is_sequence
+from sknninterp.explainers._network import (
+    Network,
+    Outputs,
+    check_explainable,
+    find_network,
+    is_fitted,
+)
 from sknninterp.explainers.columns import (
     column_origins,
     original_feature_names,
     sum_to_original,
     transformed_feature_names,
 )
-from sknninterp.explainers.explanation import Explanation
+from sknninterp.explainers.explanation import Explanation, aggregate_importances
 from sknninterp.nn.graph import Graph, evaluation
 
 # A batch of contributions takes about this much where the user sets no batch size.
@@ -38,8 +49,7 @@ def _inner_has(method: str):
     """Whether the estimator inside has a method, as `available_if` asks."""
 
     def check(self):
-        inner = getattr(self, "estimator_", None) or self._inner
-        return hasattr(inner, method)
+        return hasattr(self.estimator_ if hasattr(self, "estimator_") else self._inner, method)
 
     return check
 
@@ -53,9 +63,9 @@ class _Reading:
     origins: object | None  # sparse (n_transformed, n_original), or None to keep columns apart
     feature_names: np.ndarray | None  # None for images
 
-    @cached_property
-    def output_names(self) -> np.ndarray:
-        return self.network.output_names(self.graph.output.shape[0])
+    @property
+    def outputs(self) -> Outputs:
+        return self.network.outputs(self.graph.output.shape[0])
 
 
 class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
@@ -112,23 +122,31 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         X = _as_table(X)
         self.estimator_ = self._inner if is_fitted(self._inner) else self._fit_inner(X, y)
         validate_data(self, X, skip_check_array=True)
-        totals, n_samples, reading = 0.0, 0, None
+        first = self._network.first
+        if hasattr(self, "feature_names_in_") and hasattr(first, "feature_names_in_"):
+            # A ColumnTransformer finds columns by name, and would take them in another order.
+            _check_feature_names(first, X, reset=False)
+        totals = 0.0
         for batch in self._batches(X):
             totals = totals + np.abs(batch.values).sum(0, dtype=np.float64)
-            n_samples += len(batch.values)
-            reading = batch.reading
-        shape = totals.shape[:-1]
-        means = totals.reshape(-1, totals.shape[-1]) / n_samples
-        total = means.sum()
-        if not np.isfinite(total):
+        if not np.isfinite(totals).all():
             raise ValueError(f"{type(self).__name__}: the contributions are not finite.")
-        shares = means / total if total > 0 else means
+        reading, means = batch.reading, totals / _num_samples(X)
+        *shape, n_outputs = means.shape
+        shares = aggregate_importances(means.reshape(1, -1), has_outputs=False)
+        shares = shares.reshape(-1, n_outputs)
         names = reading.feature_names
-        index = pd.MultiIndex.from_product(map(range, shape)) if names is None else names
-        self.importances_ = pd.DataFrame(shares, index=index, columns=reading.output_names)
+        self.importances_ = pd.DataFrame(
+            shares,
+            index=pd.MultiIndex.from_product(map(range, shape)) if names is None else names,
+            columns=reading.outputs.names,
+        )
         self.feature_importances_ = shares.sum(1).reshape(shape)
+        self._outputs = reading.outputs
         self._feature_names_out = names
+        self._sample_shape = tuple(X.shape[1:])
         self._input_shape = tuple(reading.graph.input.shape)
+        self._transformed_output()  # an error now rather than in `transform`
         return self
 
     @property
@@ -136,6 +154,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         return TorchMLPClassifier() if self.estimator is None else self.estimator
 
     def _fit_inner(self, X, y):
+        check_explainable(self._inner)
         inner = clone(self._inner)
         if self.random_state is not None:
             _set_random_states(inner, check_random_state(self.random_state))
@@ -143,26 +162,24 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
 
     # -- batches ---------------------------------------------------------------------------------
 
-    def _batches(self, X, output: int | slice | str = slice(None)) -> Iterator[_Batch]:
-        """Contributions to all outputs, to some positions, or "predicted", batch by batch."""
-        n_samples = _num_samples(X)
+    def _batches(self, X, positions=slice(None), signs=1) -> Iterator[_Batch]:
+        """Contributions to outputs at some positions or to the "predicted", batch by batch."""
+        n_samples, network = _num_samples(X), self._network
         reading = contributions = None
         start, size = 0, min(n_samples, self.batch_size or 32)
-        progress = self._progress(n_samples)
-        while start < n_samples:
-            rows = _safe_indexing(X, slice(start, start + size))
-            prepared = self._network.preprocess(rows)
-            inputs = self._network.to_tensor(prepared)
-            if reading is None:
-                reading = self._reading(inputs.shape[1:])
-                contributions = self._contributions(reading.graph)
-            yield self._batch(reading, contributions, inputs, prepared, output)
-            start += len(inputs)
-            progress.update(len(inputs))
-            if self.batch_size is None:
-                n_values = inputs[0].numel() * len(reading.output_names)
-                size = max(1, _BATCH_BYTES // (n_values * inputs.element_size()))
-        progress.close()
+        with self._progress(n_samples) as progress:
+            while start < n_samples:
+                rows = _safe_indexing(X, slice(start, start + size))
+                inputs = network.to_tensor(network.preprocess(rows))
+                if reading is None:
+                    reading = self._reading(network, tuple(inputs.shape[1:]))
+                    contributions = self._contributions(reading.graph)
+                yield self._batch(reading, contributions, inputs, positions, signs)
+                start += size
+                progress.update(len(inputs))
+                if self.batch_size is None:
+                    n_values = inputs[0].numel() * reading.outputs.n_outputs
+                    size = max(1, _BATCH_BYTES // (n_values * inputs.element_size()))
 
     def _progress(self, n_samples):
         from tqdm.auto import tqdm
@@ -173,37 +190,36 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     def _network(self) -> Network:
         return find_network(self.estimator_)
 
-    def _reading(self, shape) -> _Reading:
-        network = self._network
+    def _reading(self, network, shape) -> _Reading:
         graph = network.read(shape)
         if len(graph.output.shape) != 1:
-            raise ValueError(f"The network's outputs have shape {graph.output.shape}, not one axis.")
+            raise ValueError(f"The network's output has the axes {graph.output.shape}, not one.")
         if len(shape) > 1:
             return _Reading(network, graph, None, None)
-        n_in = self.n_features_in_ if network.steps else shape[0]
         names = getattr(self, "feature_names_in_", None)
         if names is None:
-            names = original_feature_names(self.estimator_, n_in)
+            names = original_feature_names(self.estimator_, self.n_features_in_)
         steps = list(network.steps)
         if self.columns == "transformed":
             return _Reading(network, graph, None, transformed_feature_names(steps, shape[0], names))
-        return _Reading(network, graph, column_origins(steps, n_in, names), names)
+        return _Reading(network, graph, column_origins(steps, self.n_features_in_, names), names)
 
-    def _batch(self, reading, contributions, inputs, prepared, output) -> _Batch:
+    def _batch(self, reading, contributions, inputs, positions, signs) -> _Batch:
+        predicted = None
         with evaluation(reading.graph.module), torch.no_grad():
             values = contributions(inputs)
-            predicted = None
-            if isinstance(output, str):
-                logits = reading.graph.run(inputs)[reading.graph.output]
-                predicted = _predicted(logits)
+            if isinstance(positions, str):
+                predicted = reading.network.predict(reading.graph, inputs)
                 values = _pick(values, predicted, self._is_signed)
+                predicted = predicted.cpu().numpy()
             else:
-                values = values[..., output]
+                values = values[..., positions]
+        if not np.all(np.equal(signs, 1)):
+            values = values * values.new_tensor(signs)
         values = values.cpu().numpy()
         if reading.origins is not None:
             values = sum_to_original(values, reading.origins)
-        predicted = None if predicted is None else predicted.cpu().numpy()
-        return _Batch(values, prepared, reading, predicted)
+        return _Batch(values, inputs, reading, predicted)
 
     # -- explain ---------------------------------------------------------------------------------
 
@@ -229,27 +245,26 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             If X has other columns than in `fit`, or no output has such a label.
         """
         X = self._known_table(X)
-        n_samples, values, prepared, predicted, start = _num_samples(X), None, [], [], 0
-        positions, sign, names = self._positions(target)
-        for batch in self._batches(X, positions):
-            if values is None:  # the result is filled in place: one batch is held beside it
-                values = np.empty((n_samples, *batch.values.shape[1:]), batch.values.dtype)
-            values[start : start + len(batch.values)] = batch.values
-            start += len(batch.values)
-            if self.columns == "transformed":
-                prepared.append(_dense(batch.prepared))
+        positions, signs, labels = self._outputs.choose(target, self._is_signed)
+        # Of a pipeline that makes images of a table, the data are the images.
+        shape = self.feature_importances_.shape
+        as_given = self.columns == "original" and self._sample_shape == shape
+        values, data, predicted = (_Rows(_num_samples(X)) for _ in range(3))
+        for batch in self._batches(X, positions, signs):
+            values.add(batch.values)
+            if not as_given:
+                data.add(batch.inputs.cpu().numpy())
             if batch.predicted is not None:
-                predicted.append(batch.predicted)
-        labels = self._labels_of(np.concatenate(predicted)) if predicted else None
+                predicted.add(batch.predicted)
         return Explanation(
-            values if sign == 1 else np.negative(values, out=values),
-            data=np.concatenate(prepared) if prepared else np.asarray(_dense(X)),
-            feature_names=batch.reading.feature_names,
-            output_names=names,
+            values.array,
+            data=np.asarray(_dense(X)) if as_given else data.array,
+            feature_names=self._feature_names_out,
+            output_names=labels,
             sample_names=getattr(X, "index", None),
             method=self.method,
             signed=self._is_signed,
-            target=labels,
+            target=None if predicted.array is None else self._outputs.labels[predicted.array],
         )
 
     def _known_table(self, X):
@@ -257,36 +272,12 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         check_is_fitted(self, "feature_importances_")
         X = _as_table(X)
         validate_data(self, X, reset=False, skip_check_array=True)
-        return X
-
-    def _positions(self, target):
-        """Positions of the outputs asked for, the sign they are taken with, and their labels."""
-        labels = self.importances_.columns.tolist()
-        if target is None:
-            return slice(None), 1, labels
-        if isinstance(target, str) and target == "predicted" and target not in labels:
-            if is_regressor(self.estimator_):
-                raise ValueError("target='predicted' asks for a class; this is a regressor.")
-            return "predicted", 1, None
-        if isinstance(target, (list, tuple, np.ndarray)):
-            return [self._position(t, labels) for t in target], 1, list(target)
-        classes = self._network.classes
-        if classes is not None and len(labels) == 1 < len(classes) and target == classes[0]:
-            # A single logit: what speaks for the first class speaks against the second.
-            return 0, -1 if self._is_signed else 1, target
-        return self._position(target, labels), 1, target
-
-    def _position(self, target, labels):
-        if target not in labels:
+        if tuple(X.shape[1:]) != self._sample_shape:
             raise ValueError(
-                f"target={target!r} is not an output of this network; there are {labels}, None for"
-                " all and 'predicted'."
+                f"X has samples of shape {tuple(X.shape[1:])}; {type(self).__name__} was fitted on"
+                f" samples of shape {self._sample_shape}."
             )
-        return labels.index(target)
-
-    def _labels_of(self, predicted: np.ndarray) -> np.ndarray:
-        classes = self._network.classes
-        return predicted if classes is None else np.asarray(classes)[predicted]
+        return X
 
     def transform(self, X):
         """Contributions as a matrix, so that samples can be clustered by their explanations.
@@ -300,14 +291,21 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         ndarray of shape (n_samples, n_features_out)
             Contributions to the output that the parameter `target` names.
         """
-        check_is_fitted(self, "feature_importances_")
-        labels = self.importances_.columns
-        target = self.target
-        if target is None:
-            several = len(labels) > 2 and self._network.classes is not None
-            target = "predicted" if several else labels[-1]
-        explanation = self.explain(X, target)
-        return explanation.values.reshape(len(explanation.values), -1)
+        X = self._known_table(X)
+        values = _Rows(_num_samples(X))
+        for batch in self._batches(X, *self._transformed_output()):
+            values.add(batch.values)
+        return values.array.reshape(len(values.array), -1)
+
+    def _transformed_output(self):
+        """Position and sign of the output that `transform` gives."""
+        if is_sequence(self.target):
+            raise ValueError(f"target={self.target!r}: `transform` gives one output, not a list.")
+        if self.target is not None:
+            return self._outputs.choose(self.target, self._is_signed)[:2]
+        several = self._outputs.n_outputs > 2
+        classifies = isinstance(self._network.predictor, ClassifierMixin)
+        return ("predicted" if several and classifies else -1), 1
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of `transform`.
@@ -426,25 +424,39 @@ class _Batch:
     """Contributions of some samples."""
 
     values: np.ndarray
-    prepared: object
+    inputs: Tensor
     reading: _Reading
     predicted: np.ndarray | None
 
 
+class _Rows:
+    """Rows of an array, filled in place: beside the whole, one batch is held."""
+
+    def __init__(self, n_rows: int):
+        self.n_rows = n_rows
+        self.n_filled = 0
+        self.array = None
+
+    def add(self, rows: np.ndarray) -> None:
+        if self.array is None:
+            self.array = np.empty((self.n_rows, *rows.shape[1:]), rows.dtype)
+        self.array[self.n_filled : self.n_filled + len(rows)] = rows
+        self.n_filled += len(rows)
+
+
 def _as_table(X):
     """X in a form that rows can be taken from; frames and what they hold stay as they are."""
-    if hasattr(X, "columns"):
-        return X
-    return check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False, allow_nd=True)
+    if not hasattr(X, "columns"):
+        return check_array(
+            X, accept_sparse="csr", dtype=None, ensure_all_finite=False, allow_nd=True
+        )
+    if len(X) == 0:
+        raise ValueError(f"X holds no samples: its shape is {X.shape}.")
+    return X
 
 
 def _dense(X):
     return X.toarray() if hasattr(X, "toarray") else X
-
-
-def _predicted(logits: Tensor) -> Tensor:
-    """Position of the predicted class; of a single logit, 0 or 1."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
 
 def _pick(values: Tensor, predicted: Tensor, signed: bool) -> Tensor:

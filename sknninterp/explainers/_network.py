@@ -9,6 +9,7 @@ import numpy as np
 import skorch
 import torch
 from scipy import sparse
+from sklearn.base import RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -19,9 +20,70 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from sknninterp.estimators._base import BaseTorchEstimator
+from sknninterp.explainers._explanation_index import is_sequence
 from sknninterp.nn.graph import Graph, read
 from sknninterp.nn.mlp import mlp_from_weights
 from sknninterp.nn.nodes import Activation
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Outputs of a network, by the labels that its user knows.
+
+    Attributes
+    ----------
+    labels : ndarray
+        Label of each output; of a single logit, of both classes.
+    n_outputs : int
+    predicts : bool
+        Whether the network may predict one of the labels.
+    """
+
+    labels: np.ndarray
+    n_outputs: int
+    predicts: bool
+
+    @property
+    def names(self) -> np.ndarray:
+        """Label of each output; of a single logit, the second class."""
+        return self.labels[-self.n_outputs :]
+
+    def choose(self, target, signed: bool):
+        """Positions of the outputs asked for (or "predicted"), their signs and their labels.
+
+        Raises
+        ------
+        ValueError
+            If no output has such a label.
+        """
+        if target is None:
+            return slice(None), 1, self.names
+        if is_sequence(target):
+            if len(target) == 0:
+                raise ValueError(f"target={target!r} holds no label.")
+            chosen = [self.choose_one(label, signed) for label in target]
+            return tuple(map(list, zip(*chosen, strict=True)))
+        if isinstance(target, str) and target == "predicted" and not self._has(target):
+            if not self.predicts or len(self.labels) < 2:
+                raise ValueError("target='predicted' asks for a class; this network predicts none.")
+            return "predicted", 1, None
+        return self.choose_one(target, signed)
+
+    def _has(self, label) -> bool:
+        return label in self.labels.tolist()
+
+    def choose_one(self, label, signed: bool):
+        """Position, sign and label of one output."""
+        labels = self.labels.tolist()
+        if not self._has(label):
+            raise ValueError(
+                f"target={label!r} is not an output of this network; there are {labels}, None for"
+                " all and 'predicted'."
+            )
+        place = labels.index(label)
+        # A single logit: what speaks for the second class speaks against the first.
+        against = signed and len(labels) > self.n_outputs and place == 0
+        return min(place, self.n_outputs - 1), -1 if against else 1, labels[place]
 
 
 @dataclass(frozen=True)
@@ -69,25 +131,26 @@ class Network:
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(parameter.device)
 
     @property
-    def columns(self) -> np.ndarray | None:
-        """Names of the columns that the estimator was fitted on, if it recorded them."""
-        first = self.steps[0][1] if self.steps else self.predictor
-        return getattr(first, "feature_names_in_", None)
+    def first(self) -> object:
+        """The first transformer or estimator that sees the user's columns."""
+        return self.steps[0][1] if self.steps else self.predictor
 
     def read(self, shape) -> Graph:
         """The network as a graph, for samples of this shape."""
         return read(self.module, shape)
 
-    def labels(self, n_outputs: int) -> np.ndarray:
-        """Label of each output; of a single logit, of both classes.
+    def outputs(self, n_outputs: int) -> Outputs:
+        """Outputs of the network by their labels.
 
-        Outputs are numbered where there are no labels, or not as many as outputs: a skorch net
-        goes by the labels that it saw in training, its module need not.
+        They are numbered where there are no labels, or not as many as outputs: a skorch net goes
+        by the labels that it saw in training, its module need not.
         """
         n_labels = 2 if n_outputs == 1 else n_outputs
         if self.classes is None or len(self.classes) != n_labels:
-            return np.arange(n_outputs)
-        return np.asarray(self.classes)
+            labels = np.arange(n_outputs)
+        else:
+            labels = np.asarray(self.classes)
+        return Outputs(labels, n_outputs, not isinstance(self.predictor, RegressorMixin))
 
     def predict(self, graph: Graph, inputs: Tensor) -> Tensor:
         """Position of each sample's predicted class among the labels."""
@@ -138,10 +201,9 @@ def check_explainable(estimator) -> None:
         check_explainable(estimator.steps[-1][1])
     elif isinstance(estimator, TransformedTargetRegressor):
         check_explainable(estimator.regressor)
-    # What a search finds is known when it has found it: its parameters may be estimators.
-    elif find_network.dispatch(type(estimator)) is find_network.dispatch(object) and not _is_search(
-        estimator
-    ):
+    elif _is_search(estimator):
+        return  # its parameters may be estimators: what it finds is known when it has found it
+    elif find_network.dispatch(type(estimator)) is find_network.dispatch(object):
         find_network(estimator)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -74,8 +75,8 @@ class PWPExplainer(_WeightProductExplainer):
     estimator_ : estimator
         The fitted estimator.
     feature_importances_ : ndarray of shape (n_features,)
-        Mean \|contribution\| over the samples seen in `fit`, summed over outputs; sums to 1. Images:
-        in the shape of one image.
+        Mean \|contribution\| over the samples seen in `fit`, summed over outputs; sums to 1. For
+        images in the shape of one image.
     importances_ : DataFrame of shape (n_features, n_outputs)
         The same per output; all of it sums to 1.
     n_features_in_ : int
@@ -143,9 +144,9 @@ class PWPExplainer(_WeightProductExplainer):
     def interactions(self, X=None, top=20, target=None):
         r"""The strongest pairwise interactions, read from the weights.
 
-        Strength of (i, j): sum_h \|(W_2 ... W_N)_h\| min(\|W_1[i, h]\|, \|W_1[j, h]\|), times the mean
-        of \|x_i x_j\| over X if it is given (neural interaction detection [1]_). Ranked in blocks:
-        the matrix of all pairs is never held for inputs that are columns themselves.
+        Strength of (i, j): sum_h \|(W_2 ... W_N)_h\| min(\|W_1[i, h]\|, \|W_1[j, h]\|), times the
+        mean of \|x_i x_j\| over X if it is given (neural interaction detection [1]_). Ranked in
+        blocks: the matrix of all pairs is never held for inputs that are columns themselves.
 
         Parameters
         ----------
@@ -167,13 +168,13 @@ class PWPExplainer(_WeightProductExplainer):
            weights*, ICLR.
         """
         check_is_fitted(self, "feature_importances_")
-        if top < 1:
-            raise ValueError(f"top={top} must be at least 1.")
+        if not isinstance(top, Integral) or top < 1:
+            raise ValueError(f"top={top!r} must be an integer of at least 1.")
         network, inputs = self._network, None
         if X is not None:
             inputs = network.to_tensor(network.preprocess(self._known_table(X)))
-        reading = self._reading(self._input_shape)
-        output = None if target is None else self._position(target, list(reading.output_names))
+        reading = self._reading(network, self._input_shape)
+        output = None if target is None else self._outputs.choose_one(target, self._is_signed)[0]
         names, origins = reading.feature_names, reading.origins
         if origins is None or _one_to_one(origins):
             pairs = interactions(reading.graph, top, output, inputs)
@@ -285,9 +286,10 @@ class GarsonExplainer(_WeightProductExplainer):
     estimator : estimator, pipeline, search, skorch net or torch module, default=None
         As for :class:`PWPExplainer`.
     variant : {"product", "garson1991", "goh1995"}, default="product"
-        "product": \|W_1\| \|W_2\| ... \|W_N\| [1]_. "garson1991": shares of each neuron's input, layer
-        by layer, times \|W_N\| [2]_. "goh1995": the same without the output weights, which cancel
-        [3]_ (what R's NeuralNetTools computes). The last two are defined for chains of layers.
+        "product": \|W_1\| \|W_2\| ... \|W_N\| [1]_. "garson1991": shares of each neuron's input,
+        layer by layer, times \|W_N\| [2]_. "goh1995": the same without the output weights, which
+        cancel [3]_ (what R's NeuralNetTools computes). The last two are defined for chains of
+        layers.
     max_pool : {"error", "average"}, default="error"
         Max pooling has no weights: an error, or the weights of average pooling.
     columns : {"original", "transformed"}, default="original"

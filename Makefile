@@ -1,0 +1,77 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: each makes .venv first.
+# `make help` lists the rest. Another interpreter: make PYTHON=/path/to/python3.12 demo
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python)
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# Errors only; `make PIP_QUIET= demo` shows all that pip does.
+PIP_QUIET ?= -qq
+PIP_INSTALL = $(PY) -m pip install $(PIP_QUIET) --disable-pip-version-check -c constraints.txt
+
+# An environment is made again only when one of these is newer than its stamp.
+REQUIREMENTS := pyproject.toml constraints.txt
+DEMO_ENV := $(VENV)/.installed-demo
+TEST_ENV := $(VENV)/.installed-test
+
+# Small networks and matrices are fastest on one thread, and the test workers are processes already.
+PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo demo-readmission test lint types format bench clean distclean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+	    printf '  make %-18s %s\n' "$$name" "$$text"; done
+
+demo: $(DEMO_ENV) ## rank the features of the breast-cancer data, into demo-output/
+	@$(PY) -m sknninterp.cli demo --out demo-output
+
+demo-readmission: $(DEMO_ENV) ## the same on 101,766 hospital encounters, into demo-readmission-output/
+	@$(PY) -m sknninterp.cli demo --data readmission --out demo-readmission-output
+
+test: lint ## every check: lint, tests, doctests, coverage
+	@$(PYTEST) -n $(WORKERS) --cov
+
+lint: $(TEST_ENV) ## style, formatting and the direction of imports
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m ruff format --check --quiet
+	@$(VENV)/bin/lint-imports --no-logo
+
+types: $(TEST_ENV) ## mypy, advisory
+	@$(PY) -m mypy
+
+format: $(TEST_ENV) ## rewrite the code in the house style
+	@$(PY) -m ruff check --fix --quiet
+	@$(PY) -m ruff format
+
+bench: $(TEST_ENV) ## how to run the benchmarks
+	@echo "Each benchmark is a script that prints a table and writes JSON; --help lists its options:"
+	@for script in benchmarks/[!_]*.py; do echo "  $(PY) $$script"; done
+
+clean: ## remove what the other targets wrote, but keep .venv
+	rm -rf build dist *.egg-info demo-output demo-readmission-output htmlcov .coverage .coverage.* \
+	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find benchmarks docs examples sknninterp tests -type d -name __pycache__ -prune \
+	    -exec rm -rf {} + 2>/dev/null || true
+
+distclean: clean ## remove .venv too
+	rm -rf $(VENV)
+
+$(PY):
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "sknninterp needs Python 3.11 or newer; this is %s. Set PYTHON=..." % sys.version.split()[0])'
+	"$(PYTHON)" -m venv $(VENV)
+
+$(DEMO_ENV): $(REQUIREMENTS) | $(PY)
+	@echo "Installing sknninterp and what it needs into $(VENV) (PyTorch is large: about a minute) ..."
+	@$(PIP_INSTALL) -e '.[plots]'
+	@touch $@
+
+# After the demo's, since two pips must not write to one environment at once (make -j).
+$(TEST_ENV): $(REQUIREMENTS) $(DEMO_ENV)
+	@echo "Installing the development tools into $(VENV) ..."
+	@$(PIP_INSTALL) -e '.[dev,plots,report,compare]'
+	@touch $@
