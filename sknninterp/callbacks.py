@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from numbers import Integral, Real
 
 import torch
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 
 from sknninterp.nn.criteria import CRITERIA
+from sknninterp.nn.mlp import ACTIVATIONS
 from sknninterp.nn.tuning import KLCriterion, NeuronTuner, Schedule
 
 __all__ = ["NeuronTuning"]
+
+TUNING_CONSTRAINTS: dict = {
+    "pruning_rate": [Interval(Real, 0, 1, closed="left")],
+    "tuning_step": [Interval(Integral, 1, None, closed="left")],
+    "n_tuned": [Interval(Integral, 1, None, closed="left"), None],
+    "tuning_start": [Interval(Real, 0, 1, closed="left")],
+    "tuning_stop": [Interval(Real, 0, 1, closed="right")],
+    "target_layers": [str, Integral, list, tuple],
+    "criterion": [StrOptions({"kl", *CRITERIA}), callable],
+    "target_distribution": [StrOptions({"auto", *ACTIVATIONS}), HasMethods("cdf")],
+    "n_bins": [Interval(Integral, 2, None, closed="left")],
+    "bin_range": [tuple, list],
+    "histogram": [StrOptions({"common", "own-range"})],
+    "tuning_data": [StrOptions({"auto", "train"})],
+    "min_neurons": [Interval(Integral, 1, None, closed="left")],
+    "rewind": [StrOptions({"init"}), Interval(Integral, 1, None, closed="left"), None],
+}
 
 
 class NeuronTuning(Callback):
@@ -38,8 +64,10 @@ class NeuronTuning(Callback):
         What is judged, "kl" by default; a callable takes a
         :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
         layers, the highest to go first.
-    target_distribution : "auto" or object with a method `cdf`, default="auto"
-        For "kl": chosen by the activation, or a frozen `scipy.stats` distribution.
+    target_distribution : str or object with a method `cdf`, default="auto"
+        For "kl": "auto" takes what suits each layer's activation; an activation's name takes what
+        suits that one, an error on a layer whose activation wants another; or a frozen
+        `scipy.stats` distribution.
     n_bins : int, default=22
     bin_range : tuple of float, default=(-3, 3)
     histogram : {"common", "own-range"}, default="common"
@@ -60,6 +88,12 @@ class NeuronTuning(Callback):
     ----------
     tuner_ : sknninterp.nn.tuning.NeuronTuner
         With `history`, the removals, and `widths`, the neurons left.
+
+    Notes
+    -----
+    What brings back weights from before a removal, such as skorch's `EarlyStopping` and
+    `Checkpoint` with `load_best=True`, must not judge epochs before the last one: they no longer
+    fit. (`early_stopping=True` of this package's estimators waits for it.)
 
     References
     ----------
@@ -119,7 +153,16 @@ class NeuronTuning(Callback):
         self.random_state = random_state
 
     def initialize(self):
-        """Forget an earlier training."""
+        """Check the parameters and forget an earlier training."""
+        constraints = {
+            **TUNING_CONSTRAINTS,
+            "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
+        }
+        validate_parameter_constraints(constraints, self.get_params(), type(self).__name__)
+        low, high = self.bin_range if len(self.bin_range) == 2 else (math.nan, math.nan)
+        finite = all(isinstance(end, Real) and math.isfinite(end) for end in (low, high))
+        if not (finite and low < high):
+            raise ValueError(f"bin_range must be (low, high), low < high, got {self.bin_range}.")
         self.tuner_ = None
         return self
 
@@ -171,6 +214,13 @@ class NeuronTuning(Callback):
         )
         net.history.record("n_neurons", sum(self.tuner_.widths.values()))
 
+    def finished_before(self, epoch: int) -> bool:
+        """Whether no neuron goes from this epoch on."""
+        tuner = self.tuner_
+        if tuner is None:
+            return True
+        return tuner.finished and all(removal.epoch < epoch for removal in tuner.history[-1:])
+
 
 class _Batches:
     """A net's data set as (inputs, target, weight) on the net's device, as often as wanted."""
@@ -188,25 +238,24 @@ class _Batches:
 
 
 class LateEarlyStopping(EarlyStopping):
-    """skorch's early stopping that starts to count after an epoch.
+    """skorch's early stopping that starts to count when the last neuron is gone.
 
     While neurons are still removed the best network so far may have more of them.
 
     Parameters
     ----------
-    start : int, default=0
-        Epochs that are not judged.
     **options
         As `skorch.callbacks.EarlyStopping` takes them.
     """
 
-    def __init__(self, start=0, **options):
+    def __init__(self, **options):
         super().__init__(**options)
-        self.start = start
 
     def on_epoch_end(self, net, **kwargs):
-        """Judge the epoch if it is late enough."""
-        if net.history[-1, "epoch"] > self.start:
+        """Judge the epoch if its loss is that of a network which keeps its neurons."""
+        epoch = net.history[-1, "epoch"]
+        tunings = [c for _, c in net.callbacks_ if isinstance(c, NeuronTuning)]
+        if all(tuning.finished_before(epoch) for tuning in tunings):
             super().on_epoch_end(net, **kwargs)
 
 
@@ -238,6 +287,3 @@ class EpochBar(Callback):
         """Close it."""
         self.bar_.close()
         del self.bar_
-
-
-CRITERION_NAMES = ("kl", *CRITERIA)

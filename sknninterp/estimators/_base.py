@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from contextlib import contextmanager
-from functools import partial
+from contextlib import contextmanager, suppress
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,6 +16,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from skorch.callbacks import Callback
+from skorch.utils import noop
 from torch import Tensor, nn
 
 from sknninterp.callbacks import EpochBar, LateEarlyStopping
@@ -38,6 +39,13 @@ OPTIMIZERS = {
 # Below this many multiplications a batch, a second thread costs more than it brings.
 _ONE_THREAD_BELOW = 10_000_000
 _PREDICTION_BYTES = 64 * 2**20
+
+# What skorch notes down for itself.
+_NO_HISTORY = {
+    "batches",
+    "event_cp",
+    *(f"{part}_{what}" for part in ("train", "valid") for what in ("batch_count", "loss_best")),
+}
 
 
 class BaseTorchEstimator(BaseEstimator, ABC):
@@ -115,13 +123,13 @@ class BaseTorchEstimator(BaseEstimator, ABC):
 
     @property
     @abstractmethod
-    def _criterion(self) -> type:
-        """Class of the loss `(output, target, reduction="mean")`."""
+    def _n_outputs(self) -> int:
+        """Number of outputs of the network."""
 
     @property
     @abstractmethod
-    def _n_outputs(self) -> int:
-        """Number of outputs of the network."""
+    def _net_class(self) -> type[TensorNet]:
+        """Class of the net, with its loss."""
 
     def _class_weights(self, target: np.ndarray) -> np.ndarray | None:
         """Weight of each sample by its class."""
@@ -159,84 +167,86 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         return self._fit(X, y, sample_weight, reset=not again, epochs=self.max_epochs)
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
-        if self.early_stopping:
-            raise ValueError("partial_fit does not take early_stopping=True: it has no epochs.")
         first = not hasattr(self, "net_")
         return self._fit(X, y, sample_weight, first, epochs=1, classes=classes, partial=True)
 
     def _fit(self, X, y, sample_weight, reset, epochs, classes=None, partial=False):
         X, y = self._validate(X, y, reset)
         target = self._encode_target(y, reset, classes)
-        weight = self._weights(X, target, sample_weight, partial)
+        X, target, weight = self._weighted(X, target, sample_weight, partial)
         if reset:
             self._random_state = check_random_state(self.random_state)
         with self._training_context(X):
-            device = self._resolve_device()
-            data = TensorData(
-                torch.from_numpy(X).to(device),
-                torch.from_numpy(target).to(device),
-                None if weight is None else torch.from_numpy(weight.astype(X.dtype)).to(device),
-            )
+            device = self._resolve_device() if reset else torch.device(self.net_.device)
+            data = _tensors(X, target, weight, device)
             parts = TrainingData(data) if partial else self._split(data, target)
-            net = self._build(parts, device) if reset else self.net_
-            net.callbacks_ = self._with_progress(net.callbacks_, epochs, partial)
-            net.partial_fit(parts, epochs=epochs)
-        net.callbacks_ = [(name, c) for name, c in net.callbacks_ if name != "epoch_bar"]
+            net = self._build(parts, device) if reset else self._resumed()
+            self._train(net, parts, epochs, partial)
         self.net_ = net
         self.n_iter_ = len(net.history)
-        self.history_ = _history_frame(net.history)
         return self
 
     def _validate(self, X, y, reset):
-        dtype = np.dtype(self.dtype) if self.dtype else (np.float64, np.float32)
-        X, y = self._checked(
-            X, y, dtype=dtype, reset=reset, multi_output=True, ensure_min_samples=1
-        )
-        return X, y
+        if not reset:
+            dtype = self._network_dtype()
+        else:
+            dtype = np.dtype(self.dtype) if self.dtype else (np.float64, np.float32)
+        return self._checked(X, y, dtype=dtype, reset=reset, multi_output=True)
 
-    def _checked(self, X, y="no_validation", **options):
+    def _checked(self, X, y="no_validation", *, reset, **options):
         """scikit-learn's validation, with an error that names the columns at fault."""
         try:
             checked = validate_data(
                 self,
                 X,
                 y,
+                reset=reset,
                 accept_sparse="csr",
                 allow_nd=self.module is not None,
                 **options,
             )
-        except ValueError as error:
-            named = _columns_at_fault(X, str(error))
-            if named:
-                raise ValueError(f"{error}\n{named}") from error
-            raise
+        except (TypeError, ValueError) as error:
+            explained = _explained(X, str(error))
+            if explained is None:
+                raise
+            raise (TypeError if isinstance(error, TypeError) else ValueError)(explained) from error
         X = checked if isinstance(y, str) else checked[0]
+        if not reset and X.shape[1:] != self.net_.input_shape_:
+            raise ValueError(
+                f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting"
+                f" {self.net_.input_shape_}."
+            )
         X = X.toarray() if sparse.issparse(X) else X
         # torch takes neither negative strides nor read-only memory; copies only if it must.
         X = np.require(X, requirements=["C", "W"])
         return X if isinstance(y, str) else (X, checked[1])
 
-    def _weights(self, X, target, sample_weight, partial) -> np.ndarray | None:
-        """Weight of each sample with mean 1 (as given, in partial_fit), or None if all are 1."""
+    def _weighted(self, X, target, sample_weight, partial):
+        """Samples, targets and weights, of mean 1 (as given, in partial_fit), or None for all 1.
+
+        Samples of weight zero are left out: in a held-out part they would say nothing.
+        """
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
             )
-            if not sample_weight.any():
+            kept = sample_weight > 0
+            if not kept.any():
                 raise ValueError("sample_weight: all weights are zero.")
-        by_class = self._class_weights(target)
-        if by_class is not None:
-            sample_weight = by_class if sample_weight is None else by_class * sample_weight
-        if sample_weight is None or partial:
-            return sample_weight
-        return sample_weight / sample_weight.mean()
+            if not kept.all():
+                X, target, sample_weight = X[kept], target[kept], sample_weight[kept]
+        weight = self._class_weights(target)
+        if sample_weight is not None:
+            weight = sample_weight if weight is None else weight * sample_weight
+        if weight is not None and not partial:
+            weight = weight / weight.mean()
+        return X, target, weight
 
     @contextmanager
     def _training_context(self, X):
         """Seeds torch, and leaves its random state and number of threads as they were."""
         threads = torch.get_num_threads()
-        cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-        with torch.random.fork_rng(devices=cuda):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(self._random_state.randint(np.iinfo(np.int32).max))
             try:
                 if self.module is None and self._multiplications(X.shape[1]) < _ONE_THREAD_BELOW:
@@ -259,44 +269,76 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     def _resolve_device(self) -> torch.device:
         if self.device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.device)
+        try:
+            device = torch.device(self.device)
+            torch.empty(0, device=device).cpu()
+        except (AssertionError, RuntimeError) as error:
+            raise ValueError(f"device={self.device!r} cannot be used here: {error}") from error
+        return device
 
     def _split(self, data: TensorData, target: np.ndarray) -> TrainingData:
         """Training and validation part."""
         if not self._wants_validation(len(data)):
             return TrainingData(data)
-        split = partial(
-            train_test_split,
-            np.arange(len(data)),
-            test_size=self.validation_fraction,
-            random_state=self._random_state.randint(np.iinfo(np.int32).max),
+        options = {
+            "test_size": self.validation_fraction,
+            "random_state": self._random_state.randint(np.iinfo(np.int32).max),
+        }
+        for labels in (self._stratify(target), None):
+            with suppress(ValueError):  # too few of a class to stratify
+                train, valid = train_test_split(np.arange(len(data)), stratify=labels, **options)
+                return TrainingData(data.select(train), data.select(valid))
+        raise ValueError(
+            f"validation_fraction={self.validation_fraction} of n_samples = {len(data)} leaves"
+            " nothing to train on."
         )
-        try:
-            train, valid = split(stratify=self._stratify(target))
-        except ValueError:  # too few of a class
-            train, valid = split()
-        return TrainingData(data.select(train), data.select(valid))
 
     def _wants_validation(self, n_samples: int) -> bool:
         return self.early_stopping
 
     def _build(self, parts: TrainingData, device) -> TensorNet:
         """An untrained net."""
-        net = TensorNet(
+        net = self._net_class(
             self._make_module(parts.train.inputs),
-            criterion=self._criterion,
+            criterion=self._net_class.loss,
             **self._optimizer_options(),
             lr=self.lr,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             train_split=None,
-            callbacks=[*self._own_callbacks(), *(copy.deepcopy(self.callbacks) or [])],
+            callbacks=[*self._own_callbacks(), *self._user_callbacks()],
             device=device,
             verbose=0,
         )
         net.initialize()
         net.input_shape_ = tuple(parts.train.inputs.shape[1:])
+        net.n_outputs_ = self._n_outputs
         return net
+
+    def _resumed(self) -> TensorNet:
+        """The net fitted before, with the settings of today."""
+        net = self.net_
+        if (net.lr, net.batch_size) != (self.lr, self.batch_size):
+            net.set_params(lr=self.lr, batch_size=self.batch_size)
+        return net
+
+    def _train(self, net: TensorNet, parts: TrainingData, epochs: int, partial: bool) -> None:
+        """Train with the callbacks that pass with this fit, and see that it went well."""
+        lasting = net.callbacks_
+        if not partial:
+            net.callbacks_ = [*lasting, *self._passing_callbacks(epochs)]
+        try:
+            net.partial_fit(parts, epochs=epochs)
+        except ValueError as error:
+            if "more than 1 value per channel" in str(error):
+                raise ValueError(
+                    "Batch norm needs two samples a batch to train on, got n_samples ="
+                    f" {len(parts.train)} with batch_size={self.batch_size}."
+                ) from error
+            raise
+        finally:
+            net.callbacks_ = lasting
+        net.check_outputs(parts.train)
 
     def _optimizer_options(self) -> dict:
         named = isinstance(self.optimizer, str)
@@ -332,34 +374,38 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     def _check_output(self, module: nn.Module, inputs: Tensor) -> None:
         try:
             with evaluation(module), torch.no_grad():
-                shape = tuple(module(inputs[:1]).shape)
-        except RuntimeError as error:
+                output = module(inputs[:1])
+        except Exception as error:  # whatever the user's forward may raise
             raise ValueError(
                 f"module cannot take samples of shape {tuple(inputs.shape[1:])}: {error}"
             ) from error
-        if shape != (1, self._n_outputs):
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if got != (1, self._n_outputs):
             raise ValueError(
-                f"module must return (n_samples, {self._n_outputs}) for this y, got"
-                f" (n_samples, {', '.join(map(str, shape[1:]))})."
+                f"module must return a tensor of shape (n_samples, {self._n_outputs}) for this y;"
+                f" for one sample it returned {got}."
             )
 
     def _own_callbacks(self) -> list:
         """Callbacks that the estimator needs, before the user's."""
-        if not self.early_stopping:
-            return []
-        stopping = LateEarlyStopping(
-            start=self._first_stop(), patience=self.patience, load_best=True, sink=_silent
-        )
-        return [("early_stopping", stopping)]
+        return []
 
-    def _first_stop(self) -> int:
-        """Epochs before early stopping may judge."""
-        return 0
+    def _user_callbacks(self) -> list:
+        """Copies of the user's callbacks: they have state, and parameters stay as they are."""
+        for given in self.callbacks or []:
+            callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+            kind = callback if isinstance(callback, type) else type(callback)
+            if not issubclass(kind, Callback):
+                raise TypeError(f"callbacks must hold skorch callbacks, got {given!r}.")
+        return copy.deepcopy(self.callbacks) or []
 
-    def _with_progress(self, callbacks, epochs, partial):
-        if not self.verbose or partial:
-            return callbacks
-        return [*callbacks, ("epoch_bar", EpochBar(epochs))]
+    def _passing_callbacks(self, epochs: int) -> list:
+        """Callbacks of one fit, after the user's: to stop early ends the epoch for those behind."""
+        passing = [("epoch_bar", EpochBar(epochs))] if self.verbose else []
+        if self.early_stopping:
+            stopping = LateEarlyStopping(patience=self.patience, load_best=True, sink=noop)
+            passing.append(("early_stopping", stopping))
+        return passing
 
     # -- prediction ------------------------------------------------------------------------------
 
@@ -368,9 +414,15 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         """The fitted network."""
         return self.net_.module_
 
+    @property
+    def history_(self) -> pd.DataFrame:
+        """One row an epoch, without the batches."""
+        rows = [{k: v for k, v in row.items() if k not in _NO_HISTORY} for row in self.net_.history]
+        return pd.DataFrame(rows)
+
     def _network_input(self, X) -> np.ndarray:
         """X checked against what was fitted, in the network's dtype."""
-        check_is_fitted(self)
+        check_is_fitted(self, "net_")
         return self._checked(X, dtype=self._network_dtype(), reset=False)
 
     def _network_dtype(self) -> np.dtype:
@@ -397,40 +449,48 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         return tags
 
 
-def _silent(*args, **kwargs):
-    """Nothing prints unless asked to."""
+def _tensors(X, target, weight, device) -> TensorData:
+    """Data on the device, the floats among them in the dtype of X."""
+    floats = [X, target] if target.dtype.kind == "i" else [X, target.astype(X.dtype)]
+    weight = None if weight is None else torch.from_numpy(weight.astype(X.dtype)).to(device)
+    return TensorData(*(torch.from_numpy(array).to(device) for array in floats), weight)
 
 
-def _history_frame(history) -> pd.DataFrame:
-    """One row an epoch, without the batches."""
-    rows = [{k: v for k, v in row.items() if not k.startswith("batches")} for row in history]
-    frame = pd.DataFrame(rows)
-    return frame.loc[:, [c for c in frame if not c.endswith(("_batch_count", "event_cp"))]]
-
-
-def _columns_at_fault(X, message: str) -> str:
-    """Which columns hold what the error speaks of."""
-    if not isinstance(X, pd.DataFrame):
-        if "NaN" in message or "infinity" in message:
-            array = np.asarray(X)
-            if array.ndim == 2 and array.dtype.kind == "f":
-                bad = np.flatnonzero(~np.isfinite(array).all(0))
-                return f"Columns with such values: {_listed(bad.tolist())}."
-        return ""
+def _explained(X, message: str) -> str | None:
+    """What scikit-learn's error leaves out: that y is meant, or the columns of X at fault."""
+    if message.startswith("Input contains NaN"):  # only labels are checked as objects
+        return message.replace("Input", "Input y", 1)
+    if "Input y" in message:
+        return None
+    frame = _as_frame(X)
     if "NaN" in message or "infinity" in message:
-        numbers = X.apply(pd.to_numeric, errors="coerce")
-        bad = numbers.columns[~np.isfinite(numbers.to_numpy(float)).all(0)]
-        return f"Columns with such values: {_listed(bad.tolist())}."
-    numeric = [pd.to_numeric(X[c], errors="coerce").notna().eq(X[c].notna()).all() for c in X]
-    bad = [c for c, ok in zip(X.columns, numeric, strict=True) if not ok]
+        numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(float)
+        bad = frame.columns[~np.isfinite(numbers).all(0)]
+        return f"{message}\nColumns with such values: {_listed(bad)}." if len(bad) else None
+    bad = [name for name, column in frame.items() if not _is_numeric(column)]
     if not bad:
-        return ""
+        return None
     return (
-        f"Columns that are not numeric: {_listed(bad)}. Encode them first, for example with a"
-        " ColumnTransformer and OneHotEncoder in a Pipeline."
+        f"{message}\nColumns that are not numeric: {_listed(bad)}. Encode them first, for example"
+        " with a ColumnTransformer and OneHotEncoder in a Pipeline."
     )
 
 
-def _listed(names: list, most: int = 10) -> str:
+def _as_frame(X) -> pd.DataFrame:
+    """X with its columns; without columns if it is no table in memory."""
+    if isinstance(X, pd.DataFrame) or sparse.issparse(X):
+        return X if isinstance(X, pd.DataFrame) else pd.DataFrame()
+    table = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
+    return pd.DataFrame(table) if table.ndim == 2 else pd.DataFrame()
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return False
+    return bool(pd.to_numeric(column, errors="coerce").notna().eq(column.notna()).all())
+
+
+def _listed(names, most: int = 10) -> str:
+    names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{names[:most]}{more}"

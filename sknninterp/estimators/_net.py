@@ -9,12 +9,18 @@ import numpy as np
 import skorch
 import torch
 import torch.nn.functional as F
-from skorch.callbacks import Callback, PassthroughScoring
-from torch import Tensor
+from scipy.special import softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
+from skorch.callbacks import Callback, Checkpoint, PassthroughScoring, TrainEndCheckpoint
+from torch import Tensor, nn
+
+from sknninterp.nn.graph import evaluation
 
 # Rows read at a time where nothing is learnt: larger batches need fewer calls.
 _EVALUATION_ROWS = 1024
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+# They hear of no batch, and yet look at the batches in the history.
+_BATCH_READERS = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
 
 
 class Batch(tuple):
@@ -74,6 +80,11 @@ class TensorBatches:
     def __len__(self):
         return len(self._bounds)
 
+    @property
+    def sizes(self) -> list[int]:
+        """Samples in each batch."""
+        return [stop - start for start, stop in self._bounds]
+
     def __iter__(self) -> Iterator[Batch]:
         inputs, target, weight = self.data.inputs, self.data.target, self.data.weight
         if self.shuffle:
@@ -97,18 +108,24 @@ class TrainingData:
     valid: TensorData | None = None
 
 
-class CrossEntropy:
-    """Cross-entropy of logits and class numbers."""
+class CrossEntropy(nn.Module):
+    """Cross-entropy of logits and class numbers; a module, as skorch's checkpoints expect."""
 
-    def __call__(self, output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    def forward(self, output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+        """Mean loss, or with `reduction="none"` each sample's."""
         return F.cross_entropy(output, target, reduction=reduction)
 
+    __call__ = forward  # a module's own call costs a small network time in every batch
 
-class SquaredError:
-    """Squared error, the mean over the outputs."""
 
-    def __call__(self, output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+class SquaredError(nn.Module):
+    """Squared error, the mean over the outputs; a module, as skorch's checkpoints expect."""
+
+    def forward(self, output: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+        """Mean loss, or with `reduction="none"` each output's."""
         return F.mse_loss(output, target, reduction=reduction)
+
+    __call__ = forward
 
 
 class TensorNet(skorch.NeuralNet):
@@ -162,21 +179,17 @@ class TensorNet(skorch.NeuralNet):
             return
         if any(_wants_batches(callback) for _, callback in self.callbacks_):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
-            rows = self.history[-1, "batches"]
-            rows = [r for r in rows if f"{prefix}_loss" in r]
-            sizes = [row[f"{prefix}_batch_size"] for row in rows]
-            loss = np.average([row[f"{prefix}_loss"] for row in rows], weights=sizes)
+            name = f"{prefix}_loss"
+            losses = [row[name] for row in self.history[-1, "batches"] if name in row]
         else:
             self._set_training(training)
-            loss = self._train_epoch(iterator) if training else self._valid_epoch(iterator)
-        self.history.record(f"{prefix}_loss", float(loss))
+            losses = self._train_epoch(iterator) if training else self._valid_epoch(iterator)
+        self._record_loss(f"{prefix}_loss", float(np.average(losses, weights=iterator.sizes)))
 
-    def _train_epoch(self, iterator: TensorBatches) -> float:
-        module, optimizer, sums = self.module_, self.optimizer_, []
+    def _train_epoch(self, iterator: TensorBatches) -> list[float]:
+        module, optimizer, losses = self.module_, self.optimizer_, []
         if isinstance(optimizer, torch.optim.LBFGS):  # evaluates a batch more than once a step
-            for batch in iterator:
-                loss = self.train_step(batch)["loss"]
-                sums.append(loss.detach() * len(batch[0]))
+            losses = [self.train_step(batch)["loss"].detach() for batch in iterator]
         else:
             parameters = list(module.parameters())
             for batch in iterator:
@@ -185,24 +198,72 @@ class TensorNet(skorch.NeuralNet):
                 loss = self.batch_loss(module(batch[0]), batch)
                 loss.backward()
                 optimizer.step()
-                sums.append(loss.detach() * len(batch[0]))
-        return (torch.stack(sums).sum() / len(iterator.data)).item()
+                losses.append(loss.detach())
+        return torch.stack(losses).tolist()
 
     @torch.no_grad()
-    def _valid_epoch(self, iterator: TensorBatches) -> float:
-        sums = [
-            self.batch_loss(self.module_(batch[0]), batch) * len(batch[0]) for batch in iterator
-        ]
-        return (torch.stack(sums).sum() / len(iterator.data)).item()
+    def _valid_epoch(self, iterator: TensorBatches) -> list[float]:
+        losses = [self.batch_loss(self.module_(batch[0]), batch) for batch in iterator]
+        return torch.stack(losses).tolist()
+
+    def initialize_history(self):
+        """Start an empty history."""
+        self.lowest_losses_ = {}
+        return super().initialize_history()
+
+    def _record_loss(self, name: str, loss: float) -> None:
+        """Record a loss, and whether it is the lowest so far, as skorch's own nets do."""
+        lowest = self.lowest_losses_.get(name, np.inf)
+        self.lowest_losses_[name] = min(loss, lowest)
+        self.history.record(name, loss)
+        self.history.record(f"{name}_best", loss < lowest)
 
     def on_epoch_end(self, net, **kwargs):
         """Stop at once when training diverges."""
         loss = self.history[-1, "train_loss"]
         if not np.isfinite(loss):
-            raise ValueError(
-                f"Training diverged: the loss is {loss} after epoch {len(self.history)} with"
-                f" lr={self.lr}. Lower lr, and scale X (and y, for regression)."
-            )
+            raise self._diverged(f"the loss is {loss} after epoch {len(self.history)}")
+
+    def check_outputs(self, data: TensorData) -> None:
+        """Refuse a network that was ruined after its last loss was measured."""
+        with evaluation(self.module_), torch.no_grad():
+            outputs = self.module_(data.inputs[: self.batch_size])
+        if not outputs.isfinite().all():
+            raise self._diverged(f"the outputs are not finite after epoch {len(self.history)}")
+
+    def _diverged(self, how: str) -> ValueError:
+        return ValueError(
+            f"Training diverged: {how} with lr={self.lr}. Lower lr, and scale X (and y, for"
+            " regression)."
+        )
+
+
+class ClassifierNet(ClassifierMixin, TensorNet):
+    """A net whose outputs are logits and whose labels are class numbers.
+
+    skorch's scoring callbacks ask it for labels and probabilities.
+    """
+
+    loss = CrossEntropy
+
+    @property
+    def classes_(self):
+        """Class numbers."""
+        return np.arange(self.n_outputs_)
+
+    def predict_proba(self, X):
+        """Probabilities of the classes."""
+        return softmax(super().predict_proba(X), axis=1)
+
+    def predict(self, X):
+        """Number of the most probable class."""
+        return self.predict_proba(X).argmax(1)
+
+
+class RegressorNet(RegressorMixin, TensorNet):
+    """A net whose outputs are predicted values."""
+
+    loss = SquaredError
 
 
 def _wants_batches(callback: Callback) -> bool:
@@ -211,4 +272,4 @@ def _wants_batches(callback: Callback) -> bool:
     if any(getattr(kind, event) is not getattr(Callback, event) for event in _BATCH_EVENTS):
         return True
     ours = kind.__module__.startswith(("sknninterp.", "skorch."))
-    return not ours or isinstance(callback, PassthroughScoring)
+    return not ours or isinstance(callback, _BATCH_READERS)

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
-
 import pandas as pd
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+import torch
+from sklearn.utils._param_validation import StrOptions
 
-from sknninterp.callbacks import CRITERION_NAMES, NeuronTuning
+from sknninterp.callbacks import TUNING_CONSTRAINTS, NeuronTuning
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.nn.graph import read
 
 # A histogram of 22 bins says little about a neuron with fewer samples than this.
 _FEWEST_TUNING_SAMPLES = 100
-
-TUNING_CONSTRAINTS: dict = {
-    "pruning_rate": [Interval(Real, 0, 1, closed="left")],
-    "tuning_step": [Interval(Integral, 1, None, closed="left")],
-    "n_tuned": [Interval(Integral, 1, None, closed="left"), None],
-    "tuning_start": [Interval(Real, 0, 1, closed="left")],
-    "tuning_stop": [Interval(Real, 0, 1, closed="right")],
-    "target_layers": [str, Integral, list, tuple],
-    "criterion": [StrOptions(set(CRITERION_NAMES)), callable],
-    "target_distribution": [StrOptions({"auto"}), HasMethods("cdf")],
-    "n_bins": [Interval(Integral, 2, None, closed="left")],
-    "bin_range": [tuple, list],
-    "histogram": [StrOptions({"common", "own-range"})],
-    "tuning_data": [StrOptions({"auto", "validation", "train"})],
-    "min_neurons": [Interval(Integral, 1, None, closed="left")],
-    "rewind": [StrOptions({"init"}), Interval(Integral, 1, None, closed="left"), None],
-}
 
 
 class TuningPart:
@@ -53,24 +35,12 @@ class TuningPart:
             min_neurons=self.min_neurons,
             rewind=self.rewind,
             max_epochs=self.max_epochs,
-            random_state=self._tuning_seed,
+            # This fit's own seed: to draw another would change the network that is tuned.
+            random_state=torch.initial_seed(),
         )
 
-    @property
-    def _tuning_seed(self) -> int:
-        """A seed that leaves the estimator's own random state untouched."""
-        return self.random_state if isinstance(self.random_state, Integral) else 0
-
     def _own_callbacks(self):
-        low, high = self.bin_range
-        if not low < high:
-            raise ValueError(f"bin_range must rise, got {tuple(self.bin_range)}.")
-        # Before early stopping, which must judge the network as it is after the tuning.
-        return [("neuron_tuning", self._tuning), *super()._own_callbacks()]
-
-    def _first_stop(self):
-        schedule = self._tuning.schedule(self.max_epochs)
-        return max(schedule.epochs, default=0) if schedule.active else 0
+        return [("neuron_tuning", self._tuning)]
 
     def _wants_validation(self, n_samples):
         if self.early_stopping:
@@ -80,23 +50,32 @@ class TuningPart:
         enough = n_samples * self.validation_fraction >= _FEWEST_TUNING_SAMPLES
         return enough or self.tuning_data == "validation"
 
-    def _fit(self, X, y, sample_weight, reset, epochs, **options):
-        super()._fit(X, y, sample_weight, reset, epochs, **options)
-        tuner = dict(self.net_.callbacks_)["neuron_tuning"].tuner_
-        removals = tuner.history if tuner is not None else []
-        self.tuning_history_ = pd.DataFrame(
-            [vars(removal) for removal in removals], columns=["epoch", "layer", "neuron", "score"]
-        )
-        self.removed_neurons_ = {
-            layer: [r.neuron for r in removals if r.layer == layer]
-            for layer in (tuner.widths if tuner is not None else {})
-        }
-        self.layer_sizes_ = self._layer_sizes()
-        return self
+    @property
+    def layer_sizes_(self) -> list[int]:
+        """Width of each hidden layer that is left."""
+        graph = read(self.module_, self.net_.input_shape_)
+        return [layer.width for layer in graph.layers[:-1]]
 
-    def _layer_sizes(self):
-        shape = self.net_.input_shape_
-        return [layer.width for layer in read(self.module_, shape).layers[:-1]]
+    @property
+    def removed_neurons_(self) -> dict[str, list[int]]:
+        """Original indices of each tuned layer's neurons, in the order of removal."""
+        tuner = self._tuner
+        removed = {layer: [] for layer in tuner.widths} if tuner else {}
+        for removal in tuner.history if tuner else []:
+            removed[removal.layer].append(removal.neuron)
+        return removed
+
+    @property
+    def tuning_history_(self) -> pd.DataFrame:
+        """One row per removed neuron: `epoch`, `layer`, `neuron`, `score`."""
+        removals = self._tuner.history if self._tuner else []
+        columns = ["epoch", "layer", "neuron", "score"]
+        return pd.DataFrame([vars(removal) for removal in removals], columns=columns)
+
+    @property
+    def _tuner(self):
+        """What removed the neurons; None with nothing to remove."""
+        return dict(self.net_.callbacks_)["neuron_tuning"].tuner_
 
 
 class ANTClassifier(TuningPart, TorchMLPClassifier):
@@ -118,8 +97,8 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         Batch norm between each hidden layer and its activation.
     module : callable or torch.nn.Module, default=None
         A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
-        from its weights), in place of the fully connected network. X may then have more than two
-        dimensions, (n_samples, channels, ...).
+        from its weights), in place of the fully connected network; it puts out logits, or values.
+        X may then have more than two dimensions, (n_samples, channels, ...).
     optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
         A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
     lr : float, default=1e-3
@@ -127,6 +106,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     weight_decay : float, default=0.0
     batch_size : int, default=128
     max_epochs : int, default=100
+        Each call of `partial_fit` counts as one.
     early_stopping : bool, default=False
         Stop when the loss on a held-out part has not improved for `patience` epochs, and keep the
         best network.
@@ -136,12 +116,13 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss.
     callbacks : list of skorch callbacks, default=None
+        Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
         "auto" takes the GPU if there is one.
     dtype : {"float32", "float64"}, default=None
         None keeps the floating type of X; "float32" is faster, and what large tables want.
     warm_start : bool, default=False
-        Let `fit` go on from the network fitted before.
+        Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -162,8 +143,10 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         What decides which neurons go. A callable takes a
         :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
         layers, the highest to go first.
-    target_distribution : "auto" or object with a method `cdf`, default="auto"
-        For "kl": chosen by the activation, or a frozen `scipy.stats` distribution.
+    target_distribution : str or object with a method `cdf`, default="auto"
+        For "kl": "auto" takes what suits each layer's activation; an activation's name takes what
+        suits that one, an error on a layer whose activation wants another; or a frozen
+        `scipy.stats` distribution.
     n_bins : int, default=22
     bin_range : tuple of float, default=(-3, 3)
         Range of the pre-activations' histograms.
@@ -223,6 +206,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     _parameter_constraints: dict = {
         **TorchMLPClassifier._parameter_constraints,
         **TUNING_CONSTRAINTS,
+        "tuning_data": [StrOptions({"auto", "validation", "train"})],
     }
 
     def __init__(
@@ -319,8 +303,8 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         Batch norm between each hidden layer and its activation.
     module : callable or torch.nn.Module, default=None
         A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
-        from its weights), in place of the fully connected network. X may then have more than two
-        dimensions, (n_samples, channels, ...).
+        from its weights), in place of the fully connected network; it puts out logits, or values.
+        X may then have more than two dimensions, (n_samples, channels, ...).
     optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
         A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
     lr : float, default=1e-3
@@ -328,6 +312,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     weight_decay : float, default=0.0
     batch_size : int, default=128
     max_epochs : int, default=100
+        Each call of `partial_fit` counts as one.
     early_stopping : bool, default=False
         Stop when the loss on a held-out part has not improved for `patience` epochs, and keep the
         best network.
@@ -335,12 +320,13 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         Share of the samples held out for it, stratified for classifiers where that is possible.
     patience : int, default=10
     callbacks : list of skorch callbacks, default=None
+        Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
         "auto" takes the GPU if there is one.
     dtype : {"float32", "float64"}, default=None
         None keeps the floating type of X; "float32" is faster, and what large tables want.
     warm_start : bool, default=False
-        Let `fit` go on from the network fitted before.
+        Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -361,8 +347,10 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         What decides which neurons go. A callable takes a
         :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
         layers, the highest to go first.
-    target_distribution : "auto" or object with a method `cdf`, default="auto"
-        For "kl": chosen by the activation, or a frozen `scipy.stats` distribution.
+    target_distribution : str or object with a method `cdf`, default="auto"
+        For "kl": "auto" takes what suits each layer's activation; an activation's name takes what
+        suits that one, an error on a layer whose activation wants another; or a frozen
+        `scipy.stats` distribution.
     n_bins : int, default=22
     bin_range : tuple of float, default=(-3, 3)
         Range of the pre-activations' histograms.
@@ -418,6 +406,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     _parameter_constraints: dict = {
         **TorchMLPRegressor._parameter_constraints,
         **TUNING_CONSTRAINTS,
+        "tuning_data": [StrOptions({"auto", "validation", "train"})],
     }
 
     def __init__(

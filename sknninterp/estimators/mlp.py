@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from sknninterp.estimators._base import BaseTorchEstimator
-from sknninterp.estimators._net import CrossEntropy, SquaredError
+from sknninterp.estimators._net import ClassifierNet, RegressorNet
+
+
+def _takes_chunks(estimator) -> bool:
+    """Whether there is a `partial_fit`."""
+    if estimator.early_stopping:
+        raise AttributeError("partial_fit does not take early_stopping=True: it has no epochs.")
+    return True
 
 
 class ClassifierPart(ClassifierMixin):
@@ -23,17 +32,14 @@ class ClassifierPart(ClassifierMixin):
         "class_weight": [dict, StrOptions({"balanced"}), None],
     }
 
-    _criterion = CrossEntropy
+    _net_class = ClassifierNet
 
     @property
     def _n_outputs(self):
         return len(self.classes_)
 
     def _encode_target(self, y, reset, classes=None):
-        check_classification_targets(y)
-        if type_of_target(y, input_name="y").startswith("multilabel") or np.ndim(y) > 1 < y.shape[1]:
-            raise ValueError("y must hold one label a sample; multilabel targets are not supported.")
-        y = column_or_1d(y, warn=True)
+        y = self._labels(y)
         if reset:
             encoder = LabelEncoder().fit(y if classes is None else np.asarray(classes))
             if len(encoder.classes_) < 2:
@@ -42,6 +48,11 @@ class ClassifierPart(ClassifierMixin):
                     " samples of at least two classes."
                 )
             self.classes_ = encoder.classes_
+        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes={list(classes)} are not those of the first call,"
+                f" {self.classes_.tolist()}."
+            )
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
             raise ValueError(
@@ -50,22 +61,36 @@ class ClassifierPart(ClassifierMixin):
             )
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
+    @staticmethod
+    def _labels(y):
+        """Labels as an array, one a sample."""
+        if np.any(pd.isna(y)):
+            raise ValueError("y holds missing labels.")
+        check_classification_targets(y)
+        several = np.ndim(y) > 1 and y.shape[1] > 1
+        if several or type_of_target(y, input_name="y").startswith("multilabel"):
+            raise ValueError("y must hold one label a sample; multilabel targets are not taken.")
+        return column_or_1d(y, warn=True)
+
     def _class_weights(self, target):
         if self.class_weight is None:
             return None
-        labels = self.classes_[target]
         if isinstance(self.class_weight, dict):
-            unknown = [c for c in self.class_weight if c not in self.classes_]
+            unknown = [c for c in self.class_weight if c not in self.classes_.tolist()]
             if unknown:
                 raise ValueError(
-                    f"class_weight: there are no classes {unknown}; y has"
-                    f" {self.classes_.tolist()}."
+                    f"class_weight: there are no classes {unknown}; y has {self.classes_.tolist()}."
                 )
-        return compute_sample_weight(self.class_weight, labels)
+            if not all(0 < weight < np.inf for weight in self.class_weight.values()):
+                raise ValueError(
+                    f"class_weight: weights must be positive numbers, got {self.class_weight}."
+                )
+        return compute_sample_weight(self.class_weight, self.classes_[target])
 
     def _stratify(self, target):
         return target
 
+    @available_if(_takes_chunks)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Train for one epoch on these samples.
@@ -82,6 +107,11 @@ class ClassifierPart(ClassifierMixin):
         -------
         self
         """
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "partial_fit does not take class_weight='balanced', which would change from call"
+                " to call: pass a dict."
+            )
         return self._partial_fit(X, y, sample_weight, classes)
 
     def decision_function(self, X):
@@ -131,16 +161,17 @@ class ClassifierPart(ClassifierMixin):
 class RegressorPart(RegressorMixin, MultiOutputMixin):
     """What regressors add to the base."""
 
-    _criterion = SquaredError
+    _net_class = RegressorNet
 
     @property
     def _n_outputs(self):
         return self.n_outputs_
 
     def _encode_target(self, y, reset, classes=None):
-        y = np.asarray(y)
-        if y.dtype.kind not in "fiub":
-            y = y.astype(np.float64)
+        try:
+            y = np.array(y, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"y must hold numbers: {error}") from error
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if reset:
             self.n_outputs_ = n_outputs
@@ -149,6 +180,7 @@ class RegressorPart(RegressorMixin, MultiOutputMixin):
             raise ValueError(f"y has {n_outputs} outputs; it had {self.n_outputs_} before.")
         return y.reshape(len(y), n_outputs)
 
+    @available_if(_takes_chunks)
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
         """Train for one epoch on these samples.
@@ -194,8 +226,8 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         Batch norm between each hidden layer and its activation.
     module : callable or torch.nn.Module, default=None
         A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
-        from its weights), in place of the fully connected network. X may then have more than two
-        dimensions, (n_samples, channels, ...).
+        from its weights), in place of the fully connected network; it puts out logits, or values.
+        X may then have more than two dimensions, (n_samples, channels, ...).
     optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
         A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
     lr : float, default=1e-3
@@ -212,12 +244,13 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss.
     callbacks : list of skorch callbacks, default=None
+        Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
         "auto" takes the GPU if there is one.
     dtype : {"float32", "float64"}, default=None
         None keeps the floating type of X; "float32" is faster, and what large tables want.
     warm_start : bool, default=False
-        Let `fit` go on from the network fitted before.
+        Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -320,8 +353,8 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         Batch norm between each hidden layer and its activation.
     module : callable or torch.nn.Module, default=None
         A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
-        from its weights), in place of the fully connected network. X may then have more than two
-        dimensions, (n_samples, channels, ...).
+        from its weights), in place of the fully connected network; it puts out logits, or values.
+        X may then have more than two dimensions, (n_samples, channels, ...).
     optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
         A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
     lr : float, default=1e-3
@@ -336,12 +369,13 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         Share of the samples held out for it, stratified for classifiers where that is possible.
     patience : int, default=10
     callbacks : list of skorch callbacks, default=None
+        Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
         "auto" takes the GPU if there is one.
     dtype : {"float32", "float64"}, default=None
         None keeps the floating type of X; "float32" is faster, and what large tables want.
     warm_start : bool, default=False
-        Let `fit` go on from the network fitted before.
+        Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ class _Reading:
 
     @property
     def outputs(self) -> Outputs:
-        return self.network.outputs(self.graph.output.shape[0])
+        return self.network.outputs(math.prod(self.graph.output.shape))
 
 
 class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
@@ -192,7 +193,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
 
     def _reading(self, network, shape) -> _Reading:
         graph = network.read(shape)
-        if len(graph.output.shape) != 1:
+        if len(graph.output.shape) > 1:
             raise ValueError(f"The network's output has the axes {graph.output.shape}, not one.")
         if len(shape) > 1:
             return _Reading(network, graph, None, None)
@@ -231,7 +232,8 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         X : array-like or DataFrame of shape (n_samples, n_features)
             One patient, a subgroup or the cohort: nothing is fitted again.
         target : None, "predicted", label or list of labels, default=None
-            Outputs to explain: all, the predicted one of each sample, or those of these labels.
+            Outputs to explain: all, the predicted one of each sample, or those of these labels. Of
+            a single logit, what is signed speaks for the second class and against the first.
 
         Returns
         -------
@@ -303,7 +305,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             raise ValueError(f"target={self.target!r}: `transform` gives one output, not a list.")
         if self.target is not None:
             return self._outputs.choose(self.target, self._is_signed)[:2]
-        several = self._outputs.n_outputs > 2
+        several = self._outputs.n_outputs > 2 and self._outputs.predicts
         classifies = isinstance(self._network.predictor, ClassifierMixin)
         return ("predicted" if several and classifies else -1), 1
 
@@ -398,7 +400,8 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         -------
         float
         """
-        return self.estimator_.score(self._known_table(X), y, **params)
+        X = self._known_table(X)
+        return self.estimator_.score(X, y, **params)
 
     @property
     def classes_(self):

@@ -11,10 +11,10 @@ from sknninterp.explainers._explanation_export import aggregate_importances
 class ExplanationPlots:
     """Draws an explanation; reached as ``explanation.plot``.
 
-    Every method draws into `ax`, or into a new figure that is unknown to pyplot, and returns the
-    Axes; in a notebook, end the cell with ``ax.figure``. Where one output is drawn and `output` is
-    None, an explanation with two outputs (a binary classifier) shows the last, the positive class,
-    and the label of the axis says so; more than two outputs need a choice.
+    Every method draws into `ax`, or into a new figure, which is then pyplot's current one, and
+    returns the Axes. Where one output is drawn and `output` is None, an explanation with two
+    outputs (a binary classifier) shows the last, the positive class, and the label of the axis says
+    so; more than two outputs need a choice.
 
     Parameters
     ----------

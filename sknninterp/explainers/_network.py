@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sknninterp.estimators._base import BaseTorchEstimator
 from sknninterp.explainers._explanation_index import is_sequence
-from sknninterp.nn.graph import Graph, read
+from sknninterp.nn.graph import Graph, prototype, read
 from sknninterp.nn.mlp import mlp_from_weights
 from sknninterp.nn.nodes import Activation
 
@@ -36,7 +36,7 @@ class Outputs:
         Label of each output; of a single logit, of both classes.
     n_outputs : int
     predicts : bool
-        Whether the network may predict one of the labels.
+        Whether one of the labels is predicted, or may be (of a torch module that is not known).
     """
 
     labels: np.ndarray
@@ -64,8 +64,8 @@ class Outputs:
             chosen = [self.choose_one(label, signed) for label in target]
             return tuple(map(list, zip(*chosen, strict=True)))
         if isinstance(target, str) and target == "predicted" and not self._has(target):
-            if not self.predicts or len(self.labels) < 2:
-                raise ValueError("target='predicted' asks for a class; this network predicts none.")
+            if not self.predicts:
+                raise ValueError("target='predicted' asks for one class; none is predicted here.")
             return "predicted", 1, None
         return self.choose_one(target, signed)
 
@@ -117,8 +117,8 @@ class Network:
 
     def to_tensor(self, X) -> Tensor:
         """Preprocessed X, checked, as a tensor of the network's dtype on its device."""
-        parameter = next(self.module.parameters())
-        dtype = torch.empty(0, dtype=parameter.dtype).numpy().dtype
+        like = prototype(self.module)
+        dtype = like.cpu().numpy().dtype
         if isinstance(self.predictor, BaseTorchEstimator):
             array = self.predictor._network_input(X)
         elif isinstance(self.predictor, MLPClassifier | MLPRegressor):
@@ -128,7 +128,7 @@ class Network:
             array = check_array(X, dtype=dtype, accept_sparse="csr", allow_nd=True)
         array = array.toarray() if sparse.issparse(array) else array
         # torch takes neither negative strides nor read-only memory.
-        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(parameter.device)
+        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(like)
 
     @property
     def first(self) -> object:
@@ -150,11 +150,16 @@ class Network:
             labels = np.arange(n_outputs)
         else:
             labels = np.asarray(self.classes)
-        return Outputs(labels, n_outputs, not isinstance(self.predictor, RegressorMixin))
+        # scikit-learn's MLPClassifier of several labels at once has a logistic output for each.
+        multilabel = (
+            getattr(self.predictor, "out_activation_", None) == "logistic" and n_outputs > 1
+        )
+        predicts = not (multilabel or isinstance(self.predictor, RegressorMixin))
+        return Outputs(labels, n_outputs, predicts and len(labels) > 1)
 
     def predict(self, graph: Graph, inputs: Tensor) -> Tensor:
         """Position of each sample's predicted class among the labels."""
-        outputs = graph.run(inputs)[graph.output]
+        outputs = graph.run(inputs)[graph.output].reshape(len(inputs), -1)
         if outputs.shape[1] > 1:
             return outputs.argmax(1)
         closed = isinstance(graph.output, Activation) and graph.output.kind == "sigmoid"
@@ -208,7 +213,7 @@ def check_explainable(estimator) -> None:
 
 
 def _is_search(estimator) -> bool:
-    return hasattr(estimator, "refit")
+    return hasattr(estimator, "refit") and hasattr(estimator, "estimator")
 
 
 @find_network.register

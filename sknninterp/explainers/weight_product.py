@@ -62,7 +62,7 @@ class PWPExplainer(_WeightProductExplainer):
         the network sees.
     target : None, "predicted" or label, default=None
         The output that `transform` gives: None is the second of two classes, the predicted one of
-        several, or the last output of a regressor.
+        several, or the last output of a regressor or torch module.
     batch_size : int, default=None
         Samples at a time; None is as many as take about 64 MiB.
     random_state : int, RandomState instance or None, default=None
@@ -253,7 +253,7 @@ class OldenExplainer(_WeightProductExplainer):
     >>> from sklearn.neural_network import MLPClassifier
     >>> from sknninterp import OldenExplainer
     >>> X, y = load_iris(return_X_y=True)
-    >>> network = MLPClassifier((8,), max_iter=500, random_state=0).fit(X, y)
+    >>> network = MLPClassifier((8,), max_iter=2000, random_state=0).fit(X, y)
     >>> OldenExplainer(network).fit(X).importances_.shape
     (4, 3)
     """

@@ -1,0 +1,1 @@
+"""Plain torch: networks, their reading as graphs, tuning, weight products."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sknninterp.nn.graph import Graph, Layer, evaluation
+from sknninterp.nn.graph import Graph, Layer, evaluation, prototype
 from sknninterp.nn.nodes import Node
 
 
@@ -50,19 +50,22 @@ class TuningData:
     @property
     def device(self) -> torch.device:
         """Device of the network."""
-        return next(self.graph.module.parameters()).device
+        return prototype(self.graph.module).device
 
     def values(self, nodes: list[Node]) -> Iterator[Batch]:
         """Values of `nodes`, batch by batch, in evaluation mode."""
-        with evaluation(self.graph.module), torch.no_grad():
-            for inputs, target, weight in self.batches:
+        for inputs, target, weight in self.batches:
+            # Not around the loop: whoever leaves it early must not be left in this mode.
+            with evaluation(self.graph.module), torch.no_grad():
                 found = self.graph.run(inputs, nodes)
-                yield Batch([found[node] for node in nodes], target, weight)
+            yield Batch([found[node] for node in nodes], target, weight)
 
     def mean(self, statistic: Callable[[Tensor], Tensor]) -> list[Tensor]:
         """Weighted mean over samples and positions of `statistic` of each layer's values."""
-        sums = [torch.zeros(layer.width, dtype=torch.float64, device=self.device)
-                for layer in self.layers]
+        sums = [
+            torch.zeros(layer.width, dtype=torch.float64, device=self.device)
+            for layer in self.layers
+        ]
         total = 0.0
         for batch in self.values([layer.post for layer in self.layers]):
             for i, value in enumerate(batch.values):
@@ -107,14 +110,16 @@ def taylor(data: TuningData) -> list[Tensor]:
     """Little effect on the loss first: minus |activation x gradient| (Molchanov et al. 2017)."""
     if data.loss is None:
         raise ValueError("criterion='taylor' needs a loss to take gradients of.")
-    sums = [torch.zeros(layer.width, dtype=torch.float64, device=data.device)
-            for layer in data.layers]
+    sums = [
+        torch.zeros(layer.width, dtype=torch.float64, device=data.device) for layer in data.layers
+    ]
     nodes = [layer.post for layer in data.layers]
     with evaluation(data.graph.module), torch.enable_grad():
         for inputs, target, weight in data.batches:
             if target is None:
                 raise ValueError("criterion='taylor' needs targets; the tuning data have none.")
-            values = data.graph.run(inputs, nodes)
+            # So that gradients reach layers whose own weights are held fixed.
+            values = data.graph.run(inputs.detach().requires_grad_(), nodes)
             loss = data.loss(values[data.graph.output], target)
             gradients = torch.autograd.grad(loss * len(inputs), [values[n] for n in nodes])
             for i, (node, gradient) in enumerate(zip(nodes, gradients, strict=True)):

@@ -13,23 +13,24 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from sknninterp.nn.nodes import (
-    FUNCTIONS,
-    METHODS,
-    MODULES,
     Activation,
     Add,
+    AveragePool,
     BatchNorm,
-    Input,
+    MaxPool,
     Node,
-    Reshape,
     Route,
     UnitMap,
     UnsupportedModuleError,
     Weighted,
 )
+from sknninterp.nn.tracing import build_nodes, example_values, trace
+
+# What may stand between a layer's weights and its activation: it keeps the channels as they are.
+_BEFORE_ACTIVATION = (BatchNorm, Add, AveragePool, MaxPool)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +44,8 @@ class Layer:
     weighted : Weighted
         The linear or convolutional node.
     pre, post : Node
-        Pre-activation (after batch norm and residual add) and value after the activation; the same
-        node where there is no activation.
+        Pre-activation (after batch norm, pooling and residual add) and value after the activation;
+        the same node where there is no activation.
     activation : Activation or None
     units : ndarray of int, shape (width,)
         Units of its neurons or channels; layers that a residual add ties share them.
@@ -91,10 +92,9 @@ class Graph:
         self.module = module
         self.nodes = nodes
         self.input = nodes[0]
-        self.output = output
-        self.logits = output
-        while isinstance(self.logits, Activation) and "softmax" in self.logits.kind:
-            self.logits = self.logits.inputs[0]
+        self.output = self.logits = output
+        if isinstance(output, Activation) and output.is_softmax:
+            (self.logits,) = output.inputs
         self._consumers = Counter(node for n in nodes for node in n.inputs)
         self.units, self.frozen = self._connect()
         self.layers = self._layers()
@@ -134,25 +134,26 @@ class Graph:
     def _connect(self):
         units, seen = UnitMap(), {}
         for node in self.nodes:
-            own = units.of[node] = node.connect(units)
-            first = seen.setdefault(_owner_key(node), node)
-            if first is not node:  # a module used again: its channels must go in all its uses
-                units.tie(units.of[first], own)
-                units.tie(units.of[first.inputs[0]], units.of[node.inputs[0]])
+            units.of[node] = node.connect(units)
+            for owner, name, axes in node.tensors():
+                tensor = getattr(owner, name)
+                # The tensor is held, so that no other one takes its id.
+                _, first = seen.setdefault(id(tensor), (tensor, axes))
+                for a, b in zip(first, axes, strict=True):
+                    if a is not b:  # used again: its channels must go in all its uses
+                        units.tie(units.of[a], units.of[b])
         units.freeze(units.of[self.output])
         return units.resolve()
 
     def _layers(self) -> list[Layer]:
         layers = {}
         for node in self.nodes:
-            if isinstance(node, Weighted) and _owner_key(node) not in layers:
+            if isinstance(node, Weighted) and node.key not in layers:
                 pre, post, activation = self._closing(node)
                 units = self.units[node]
-                own = bool(np.array_equal(units, np.unique(units)))
+                own = len(set(units.tolist())) == len(units)
                 free = own and self.frozen.isdisjoint(units.tolist())
-                layers[_owner_key(node)] = Layer(
-                    node.name, node, pre, post, activation, units, free
-                )
+                layers[node.key] = Layer(node.name, node, pre, post, activation, units, free)
         return list(layers.values())
 
     def _closing(self, node: Node):
@@ -163,12 +164,10 @@ class Graph:
             activations = [n for n in users if isinstance(n, Activation) and n is not self.output]
             if len(activations) == 1:
                 return pre, activations[0], activations[0]
-            follows = len(users) == 1 and (
-                isinstance(users[0], (BatchNorm, Add)) or type(users[0]) is Route
-            )
-            if not follows:
+            user = users[0] if len(users) == 1 else None
+            if not (isinstance(user, _BEFORE_ACTIVATION) or type(user) is Route):
                 return pre, pre, None
-            pre = users[0]
+            pre = user
 
     @property
     def hidden_layers(self) -> list[Layer]:
@@ -186,11 +185,12 @@ class Graph:
         hidden = self.hidden_layers
         if isinstance(which, str) and which == "all":
             return hidden
-        wanted = [which] if isinstance(which, (str, int, np.integer)) else list(which)
+        single = isinstance(which, str) or not isinstance(which, Iterable)
+        wanted = [which] if single else list(which)
         names = [layer.name for layer in hidden]
         chosen = []
         for one in wanted:
-            known = one in names if isinstance(one, str) else -len(names) <= one < len(names)
+            known = one in (names if isinstance(one, str) else range(-len(names), len(names)))
             if not known:
                 raise ValueError(
                     f"target_layers: there is no hidden layer {one!r}; this network has {names}"
@@ -207,7 +207,8 @@ class Graph:
         for node in self.nodes:
             units = self.units[node]
             self.units[node] = units[~np.isin(units, numbers)]
-            node.shape = (len(self.units[node]), *node.shape[1:])
+            if node.shape:
+                node.shape = (len(self.units[node]), *node.shape[1:])
         self.layers = self._layers()
 
     def consumers(self, layer: Layer) -> list[tuple[Weighted, np.ndarray]]:
@@ -219,13 +220,6 @@ class Graph:
                 if np.isin(units, layer.units).any():
                     found.append((node, units))
         return found
-
-
-def _owner_key(node: Node):
-    """What identifies a node's parameters; the node itself if it has none."""
-    if isinstance(node, Weighted):
-        return node._weight[0], node._weight[1]
-    return getattr(node, "owner", node)
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -261,22 +255,36 @@ def read(module: nn.Module, input_shape: Sequence[int]) -> Graph:
     >>> read(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (4,))
     Graph((4,) -> 0[8] -> 2[2])
     """
-    with evaluation(module), torch.no_grad():
-        traced = _trace(module)
-        values = _example_values(module, traced, tuple(input_shape))
-        nodes: dict[fx.Node, Node] = {}
-        for fx_node in traced.graph.nodes:
-            if fx_node.op == "placeholder" and isinstance(values[fx_node], Tensor):
-                nodes[fx_node] = Input(fx_node.name, (), values[fx_node].shape[1:])
-            elif fx_node.op == "output":
-                output = nodes.get(fx_node.args[0]) if _is_node(fx_node.args[0]) else None
-                if output is None:
-                    raise UnsupportedModuleError(
-                        f"{type(module).__name__} must return one tensor, got {fx_node.args[0]}."
-                    )
-            elif isinstance(values[fx_node], Tensor) and fx_node.op != "get_attr":
-                nodes[fx_node] = _Call(fx_node, nodes, values, module).build()
-    return Graph(module, list(nodes.values()), output)
+    with evaluation(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        example = _example(module, tuple(input_shape))
+        traced = trace(module)
+        values = example_values(module, traced, example)
+        graph = Graph(module, *build_nodes(module, traced, values))
+        _check(graph, example)
+    return graph
+
+
+def prototype(module: nn.Module) -> Tensor:
+    """An empty tensor of the dtype and on the device of a module's weights."""
+    tensors = (t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point())
+    return next(tensors, torch.empty(0)).new_empty(0)
+
+
+def _example(module: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    # Two samples, so that the batch axis can be told from an axis of length one.
+    values = torch.arange(1.0, 1.0 + 2 * int(np.prod(shape)))
+    return torch.sin(values).reshape(2, *shape).to(prototype(module))
+
+
+def _check(graph: Graph, example: Tensor) -> None:
+    """Compare with the module itself: work in place and hooks can hide from a trace."""
+    expected = graph.module(example.clone()).double()
+    found = graph.run(example)[graph.output].double()
+    if not torch.allclose(found, expected, rtol=1e-2, atol=1e-4, equal_nan=True):
+        raise UnsupportedModuleError(
+            f"{type(graph.module).__name__} computes something else than its layers, read one by"
+            " one: does it change a value in place that is used again, or has it hooks?"
+        )
 
 
 @contextmanager
@@ -289,126 +297,6 @@ def evaluation(module: nn.Module):
     finally:
         for m, training in modes.items():
             m.training = training
-
-
-def _is_node(argument) -> bool:
-    return isinstance(argument, fx.Node)
-
-
-def _trace(module: nn.Module) -> fx.GraphModule:
-    try:
-        traced = fx.GraphModule(module, fx.Tracer().trace(module))
-    except Exception as error:  # fx raises many kinds; all mean that forward can't be followed
-        raise UnsupportedModuleError(
-            f"{type(module).__name__}.forward cannot be read: its control flow depends on the data"
-            f" or it uses something that torch.fx cannot trace ({error})."
-        ) from error
-    traced.graph.eliminate_dead_code()
-    inputs = [n for n in traced.graph.nodes if n.op == "placeholder" and not n.args]
-    if len(inputs) != 1:
-        names = [n.name for n in inputs]
-        raise UnsupportedModuleError(
-            f"{type(module).__name__} takes {len(inputs)} inputs {names}; one is read."
-        )
-    return traced
-
-
-class _Recorder(fx.Interpreter):
-    """Runs a traced module and keeps every value."""
-
-    def __init__(self, traced):
-        super().__init__(traced, garbage_collect_values=False)
-        self.values = {}
-
-    def run_node(self, n):
-        self.values[n] = super().run_node(n)
-        return self.values[n]
-
-
-def _example_values(module, traced, shape):
-    parameter = next(module.parameters(), torch.empty(0))
-    # Two samples, so that the batch axis can be told from an axis of length one.
-    example = torch.zeros((2, *shape), dtype=parameter.dtype, device=parameter.device)
-    recorder = _Recorder(traced)
-    try:
-        recorder.run(example)
-    except Exception as error:
-        raise ValueError(
-            f"{type(module).__name__} cannot take samples of shape {shape}: {error}"
-        ) from error
-    return recorder.values
-
-
-class _Call:
-    """One operation of the trace, as the builders in `nodes` see it."""
-
-    def __init__(self, fx_node: fx.Node, nodes: dict, values: dict, root: nn.Module):
-        self.op, self.target = fx_node.op, fx_node.target
-        self.args, self.kwargs = fx_node.args, fx_node.kwargs
-        self.module = root.get_submodule(fx_node.target) if fx_node.op == "call_module" else None
-        self.name = self.target if self.module is not None else fx_node.name
-        self.inputs = tuple(nodes[n] for n in self._operands() if n in nodes)
-        self.shape = tuple(values[fx_node].shape[1:])
-        self.batch = values[fx_node].shape[0] if values[fx_node].ndim else None
-        self._root = root
-        taken = {node.name for node in nodes.values()}
-        if self.name in taken:  # a reused module: fx has numbered its second use
-            self.name = fx_node.name if fx_node.name not in taken else f"{self.name}_{len(taken)}"
-
-    def _operands(self):
-        flat = []
-        for argument in (*self.args, *self.kwargs.values()):
-            flat.extend(argument if isinstance(argument, (tuple, list)) else [argument])
-        return [a for a in flat if _is_node(a)]
-
-    @property
-    def head(self):
-        return self.name, self.inputs, self.shape
-
-    def build(self) -> Node:
-        builder = self._builder()
-        if builder is None or not self.inputs:
-            raise self.error("is not a layer that can be read")
-        node = builder(self)
-        sizes = [int(np.prod(n.shape)) for n in (node, *node.inputs)]
-        if self.batch != 2 or (isinstance(node, Reshape) and len(set(sizes)) != 1):
-            raise self.error("does not keep the samples of a batch apart")
-        return node
-
-    def _builder(self):
-        if self.module is not None:
-            kinds = (MODULES.get(cls) for cls in type(self.module).__mro__)
-            return next((k for k in kinds if k is not None), None)
-        return (FUNCTIONS if self.op == "call_function" else METHODS).get(self.target)
-
-    def arguments(self, names: Sequence[str]) -> dict:
-        """Positional and keyword arguments by name."""
-        given = dict(zip(names, self.args, strict=False))
-        if len(self.args) > len(names):  # x.mean(2, 3): sizes or axes spelt out
-            given[names[-1]] = tuple(self.args[len(names) - 1 :])
-        return {**given, **self.kwargs}
-
-    def parameters(self):
-        """Owner and names of weight and bias, of a module or of a functional call."""
-        if self.module is not None:
-            return self.module, "weight", "bias"
-        given = self.arguments(["input", "weight", "bias"])
-        owner, name = self._attribute(given.get("weight"))
-        bias = given.get("bias")
-        return owner, name, (owner, None) if bias is None else self._attribute(bias)
-
-    def _attribute(self, argument):
-        if not _is_node(argument) or argument.op != "get_attr":
-            raise self.error("computes its weight; only a parameter as it stands is read")
-        path, _, name = argument.target.rpartition(".")
-        return self._root.get_submodule(path), name
-
-    def error(self, why: str) -> UnsupportedModuleError:
-        kind = type(self.module).__name__ if self.module is not None else self._function_name()
-        return UnsupportedModuleError(f"{kind} at {str(self.name)!r} {why}.")
-
-    def _function_name(self):
-        return getattr(self.target, "__name__", str(self.target))
 
 
 def single_use(layers: Sequence[Layer]) -> Sequence[Layer]:

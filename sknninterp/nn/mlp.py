@@ -19,6 +19,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }
 
 
+def _activation(name: str) -> nn.Module:
+    if name not in ACTIVATIONS:
+        raise ValueError(f"activation={name!r} is not one of {list(ACTIVATIONS)}.")
+    return ACTIVATIONS[name]()
+
+
 class MLP(nn.Sequential):
     """Fully connected network: `hidden0`, `activation0`, ..., `output`.
 
@@ -49,7 +55,7 @@ class MLP(nn.Sequential):
             layers[f"hidden{i}"] = nn.Linear(width, size)
             if batch_norm:
                 layers[f"norm{i}"] = nn.BatchNorm1d(size)
-            layers[f"activation{i}"] = ACTIVATIONS[activation]()
+            layers[f"activation{i}"] = _activation(activation)
             if dropout:
                 layers[f"dropout{i}"] = nn.Dropout(dropout)
             width = size
@@ -86,11 +92,12 @@ def mlp_from_weights(weights: Sequence, biases: Sequence, activation: str) -> nn
     for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         last = i == len(weights) - 1
         tensor = torch.as_tensor(weight)
-        linear = nn.Linear(*tensor.shape, dtype=tensor.dtype)
+        # Not initialised: that would move the global random state.
+        linear = nn.utils.skip_init(nn.Linear, *tensor.shape, dtype=tensor.dtype)
         with torch.no_grad():
             linear.weight.copy_(tensor.T)
             linear.bias.copy_(torch.as_tensor(bias))
         layers["output" if last else f"hidden{i}"] = linear
         if not last and activation != "identity":
-            layers[f"activation{i}"] = ACTIVATIONS[activation]()
+            layers[f"activation{i}"] = _activation(activation)
     return nn.Sequential(layers).eval()

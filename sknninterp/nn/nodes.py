@@ -1,14 +1,13 @@
 """The kinds of node that a network is read into, and what each can do.
 
-A node kind knows three things: its value given its inputs' values (`forward`), the transpose of its
-linear part (`transpose`, which weight products need), and how the units of its inputs become its
-own (`connect`, which pruning needs). A new layer type is taught here and nowhere else: write
-or reuse a kind, then register what it is made from in `MODULES`, `FUNCTIONS` or `METHODS`.
+A node kind knows four things: its value given its inputs' values (`forward`), the transpose of its
+linear part (`transpose`, which weight products need), and for pruning how the units of its inputs
+become its own (`connect`) and what has to be cut when they go (`tensors`). What is read into which
+kind is said in :mod:`sknninterp.nn.builders`.
 """
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -55,6 +54,10 @@ class Node:
     def connect(self, units: UnitMap) -> np.ndarray:
         """Units of this node's channels, given those of its inputs."""
         raise NotImplementedError
+
+    def tensors(self) -> list[tuple[nn.Module, str, tuple[Node, ...]]]:
+        """Parameters and buffers with channel axes: owner, name, the node each axis belongs to."""
+        return []
 
 
 class UnitMap:
@@ -123,6 +126,11 @@ class Activation(Route):
         self.kind = kind
         self.function = function
 
+    @property
+    def is_softmax(self) -> bool:
+        """Whether it normalises over the outputs, and so is not elementwise."""
+        return self.kind in ("softmax", "log_softmax")
+
     def forward(self, value):
         return self.function(value)
 
@@ -145,7 +153,7 @@ class Reshape(Route):
 
     def connect(self, units):
         before = units.of[self.inputs[0]]
-        n_before, n_after = len(before), self.shape[0]
+        n_before, n_after = len(before), self.shape[0] if self.shape else 1
         if self.written_out:
             units.freeze(before)
         if n_after % n_before == 0:
@@ -185,6 +193,11 @@ class Weighted(Node):
     def owner(self) -> nn.Module:
         return self._weight[0]
 
+    @property
+    def key(self) -> tuple[nn.Module, str]:
+        """What its uses have in common: the owner and name of the weight."""
+        return self._weight
+
     def apply(self, value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """The layer's linear map with other parameters in place of its own."""
         raise NotImplementedError
@@ -207,6 +220,11 @@ class Weighted(Node):
             return np.repeat(before, n_out // n_in)
         units.freeze(before)
         return units.freeze(units.new(n_out))
+
+    def tensors(self):
+        axes = (self, self.inputs[0]) if self.groups == 1 else (self,)
+        found = [(*self._weight, axes)]
+        return found if self.bias is None else [*found, (*self._bias, (self,))]
 
 
 class Linear(Weighted):
@@ -255,6 +273,10 @@ class BatchNorm(Route):
     def transpose(self, rows, absolute=False):
         scale = self.scale.abs() if absolute else self.scale
         return (rows * scale.reshape(-1, *[1] * (len(self.shape) - 1)),)
+
+    def tensors(self):
+        names = ("weight", "bias", "running_mean", "running_var")
+        return [(self.owner, n, (self,)) for n in names if getattr(self.owner, n) is not None]
 
 
 class AveragePool(Route):
@@ -329,210 +351,3 @@ def _vjp(function, shape, rows):
 def _unbroadcast(rows, shape):
     axes = [i + 1 for i, n in enumerate(shape) if n == 1 and rows.shape[i + 1] != 1]
     return rows.sum(axes, keepdim=True) if axes else rows
-
-
-# --- how each kind is recognised ----------------------------------------------------------------
-# A builder takes (read, call): `call` has name, inputs (Nodes), shape, args, kwargs, module.
-
-
-def _from_linear(call):
-    if len(call.inputs[0].shape) != 1:
-        raise call.error("works on the last axis of a sequence; only (n, features) input is read")
-    return Linear(*call.head, *call.parameters())
-
-
-_CONV_DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1}
-
-
-def _from_conv(call):
-    if call.module is None:
-        options = call.arguments(["input", "weight", "bias", *_CONV_DEFAULTS, "groups"])
-    else:
-        if call.module.padding_mode != "zeros":
-            raise call.error(f"pads with {call.module.padding_mode!r}; only zeros are read")
-        options = vars(call.module)
-    taken = {key: options.get(key, default) for key, default in _CONV_DEFAULTS.items()}
-    return Conv(*call.head, *call.parameters(), groups=options.get("groups", 1), **taken)
-
-
-def _from_batch_norm(call):
-    if not call.module.track_running_stats or call.module.running_var is None:
-        raise call.error("keeps no running statistics, so that a sample depends on its batch")
-    return BatchNorm(*call.head, call.module)
-
-
-def _activation(kind, plain=None):
-    """Builder of an activation; `plain` is the function that does not work in place."""
-
-    def build(call):
-        if call.module is not None:
-            module = call.module
-            if getattr(module, "inplace", False):
-                return Activation(*call.head, kind, lambda x: module(x.clone()))
-            return Activation(*call.head, kind, module)
-        function = plain or call.target
-        args, kwargs = call.args[1:], {k: v for k, v in call.kwargs.items() if k != "inplace"}
-        if plain in _NO_ARGUMENTS:
-            args, kwargs = (), {}
-        return Activation(*call.head, kind, lambda x: function(x, *args, **kwargs))
-
-    return build
-
-
-_NO_ARGUMENTS = {torch.relu, torch.sigmoid, torch.tanh, F.silu, F.mish}
-
-
-def _from_softmax(call):
-    last = len(call.inputs[0].shape) == 1
-    if not last:
-        raise call.error("is read only over the outputs of a classifier")
-    log = "log" in type(call.module).__name__.lower() or "log" in str(call.target)
-    function = torch.log_softmax if log else torch.softmax
-    return Activation(*call.head, "log_softmax" if log else "softmax", lambda x: function(x, 1))
-
-
-def _pool(kind, function, average=None):
-    """Builder of a pool from its functional form."""
-    names = {
-        "adaptive": ["input", "output_size"],
-        "max": ["input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"],
-        "avg": ["input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"],
-    }["adaptive" if "adaptive" in function.__name__ or "adaptive" in kind else kind]
-
-    def build(call):
-        options = vars(call.module) if call.module is not None else call.arguments(names)
-        options = {name: options[name] for name in names[1:] if options.get(name) is not None}
-        forward = _bind(function, options)
-        if average is None:
-            return AveragePool(*call.head, forward)
-        dilation = options.pop("dilation", 1)
-        dilated = any(d != 1 for d in (dilation if isinstance(dilation, tuple) else (dilation,)))
-        return MaxPool(*call.head, forward, None if dilated else _bind(average, options))
-
-    return build
-
-
-def _bind(function, options):
-    return lambda x: function(x, **options)
-
-
-def _from_route(call):
-    return Route(*call.head)
-
-
-def _from_reshape(call):
-    if isinstance(call.module, nn.Unflatten) or call.target == "unflatten":
-        return Reshape(*call.head, written_out=True)
-    sizes = call.args[1:] if call.target in ("view", "reshape", torch.reshape) else ()
-    sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
-    written_out = len(sizes) > 1 and isinstance(sizes[1], int) and sizes[1] != -1
-    return Reshape(*call.head, written_out=written_out)
-
-
-def _from_mean(call):
-    axes = call.arguments(["input", "dim", "keepdim"])
-    axis, keep = axes.get("dim"), axes.get("keepdim", False)
-    n_axes = len(call.inputs[0].shape) + 1
-    axis = (axis,) if isinstance(axis, int) else tuple(axis or ())
-    if {a % n_axes for a in axis} != set(range(2, n_axes)):
-        raise call.error("is read only over all positions of a feature map")
-    return AveragePool(*call.head, lambda x: x.mean(axis, keepdim=keep))
-
-
-def _from_add(call):
-    if len(call.inputs) < 2 or call.kwargs.get("alpha", 1) != 1:
-        raise call.error("adds something that is not another layer's output")
-    if len({(len(n.shape), n.shape[0]) for n in call.inputs}) != 1:
-        raise call.error("adds values with other numbers of channels")
-    return Add(*call.head)
-
-
-def _from_concat(call):
-    axis = call.arguments(["tensors", "dim"]).get("dim", call.kwargs.get("axis", 0))
-    if axis % (len(call.shape) + 1) != 1:
-        raise call.error("is read only along the channel axis (dim=1)")
-    return Concat(*call.head)
-
-
-MODULES = {
-    nn.Linear: _from_linear,
-    nn.Conv1d: _from_conv,
-    nn.Conv2d: _from_conv,
-    nn.BatchNorm1d: _from_batch_norm,
-    nn.BatchNorm2d: _from_batch_norm,
-    nn.Flatten: _from_reshape,
-    nn.Unflatten: _from_reshape,
-    nn.Softmax: _from_softmax,
-    nn.LogSoftmax: _from_softmax,
-    nn.MaxPool1d: _pool("max", F.max_pool1d, F.avg_pool1d),
-    nn.MaxPool2d: _pool("max", F.max_pool2d, F.avg_pool2d),
-    nn.AvgPool1d: _pool("avg", F.avg_pool1d),
-    nn.AvgPool2d: _pool("avg", F.avg_pool2d),
-    nn.AdaptiveAvgPool1d: _pool("adaptive", F.adaptive_avg_pool1d),
-    nn.AdaptiveAvgPool2d: _pool("adaptive", F.adaptive_avg_pool2d),
-    nn.AdaptiveMaxPool1d: _pool("adaptive", F.adaptive_max_pool1d, F.adaptive_avg_pool1d),
-    nn.AdaptiveMaxPool2d: _pool("adaptive", F.adaptive_max_pool2d, F.adaptive_avg_pool2d),
-    **dict.fromkeys(
-        (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout), _from_route
-    ),
-}
-FUNCTIONS = {
-    F.linear: _from_linear,
-    F.conv1d: _from_conv,
-    F.conv2d: _from_conv,
-    torch.conv1d: _from_conv,
-    torch.conv2d: _from_conv,
-    F.softmax: _from_softmax,
-    torch.softmax: _from_softmax,
-    F.log_softmax: _from_softmax,
-    torch.log_softmax: _from_softmax,
-    F.max_pool1d: MODULES[nn.MaxPool1d],
-    F.max_pool2d: MODULES[nn.MaxPool2d],
-    F.avg_pool1d: MODULES[nn.AvgPool1d],
-    F.avg_pool2d: MODULES[nn.AvgPool2d],
-    F.adaptive_avg_pool1d: MODULES[nn.AdaptiveAvgPool1d],
-    F.adaptive_avg_pool2d: MODULES[nn.AdaptiveAvgPool2d],
-    F.adaptive_max_pool1d: MODULES[nn.AdaptiveMaxPool1d],
-    F.adaptive_max_pool2d: MODULES[nn.AdaptiveMaxPool2d],
-    torch.flatten: _from_reshape,
-    torch.reshape: _from_reshape,
-    torch.squeeze: _from_reshape,
-    torch.unsqueeze: _from_reshape,
-    torch.mean: _from_mean,
-    torch.cat: _from_concat,
-    torch.concat: _from_concat,
-    **dict.fromkeys((F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout), _from_route),
-    **dict.fromkeys((operator.add, operator.iadd, torch.add), _from_add),
-}
-METHODS = {
-    **dict.fromkeys(
-        ("view", "reshape", "flatten", "squeeze", "unsqueeze", "unflatten"), _from_reshape
-    ),
-    **dict.fromkeys(("contiguous", "clone"), _from_route),
-    **dict.fromkeys(("softmax", "log_softmax"), _from_softmax),
-    **dict.fromkeys(("add", "add_"), _from_add),
-    "mean": _from_mean,
-}
-for _kind, _module, _plain in [
-    ("relu", nn.ReLU, torch.relu),
-    ("sigmoid", nn.Sigmoid, torch.sigmoid),
-    ("tanh", nn.Tanh, torch.tanh),
-    ("leaky_relu", nn.LeakyReLU, F.leaky_relu),
-    ("elu", nn.ELU, F.elu),
-    ("selu", nn.SELU, F.selu),
-    ("gelu", nn.GELU, F.gelu),
-    ("silu", nn.SiLU, F.silu),
-    ("mish", nn.Mish, F.mish),
-    ("softplus", nn.Softplus, F.softplus),
-    ("relu6", nn.ReLU6, F.relu6),
-    ("hardtanh", nn.Hardtanh, F.hardtanh),
-    ("hardswish", nn.Hardswish, F.hardswish),
-]:
-    MODULES[_module] = _activation(_kind)
-    _build = _activation(_kind, _plain)
-    for _owner in (F, torch):
-        for _name in (_kind, f"{_kind}_"):
-            if hasattr(_owner, _name):
-                FUNCTIONS[getattr(_owner, _name)] = _build
-    if hasattr(Tensor, _kind):
-        METHODS.update({_kind: _build, f"{_kind}_": _build})

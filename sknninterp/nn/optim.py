@@ -21,6 +21,8 @@ class FusedAdam(torch.optim.Adam):
 
     def __init__(self, params, **options):
         super().__init__(params, fused=True, **options)
+        # torch.amp.GradScaler must unscale the gradients itself: the step here knows no scale.
+        self._step_supports_amp_scaling = False
 
     @torch.no_grad()
     def step(self, closure=None):
@@ -37,34 +39,42 @@ class FusedAdam(torch.optim.Adam):
     step.hooked = True
 
     def _step_group(self, group) -> None:
-        params = [p for p in group["params"] if p.grad is not None]
-        if not params:
-            return
-        states = [self._state_of(p) for p in params]
+        alike: dict[tuple, list[Tensor]] = {}  # the kernel takes one device and dtype at a time
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                alike.setdefault((parameter.device, parameter.dtype), []).append(parameter)
+        for parameters in alike.values():
+            self._update(group, parameters)
+
+    def _update(self, group, parameters: list[Tensor]) -> None:
+        states = [self._state_of(p, group["amsgrad"]) for p in parameters]
         steps = [s["step"] for s in states]
         torch._foreach_add_(steps, 1)
         beta1, beta2 = group["betas"]
-        lr = group["lr"]
-        torch._fused_adam_(
-            params,
-            [p.grad for p in params],
+        decoupled = group.get("decoupled_weight_decay", False)  # new in torch 2.7
+        kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        kernel(
+            parameters,
+            [p.grad for p in parameters],
             [s["exp_avg"] for s in states],
             [s["exp_avg_sq"] for s in states],
-            [],
+            [s["max_exp_avg_sq"] for s in states] if group["amsgrad"] else [],
             steps,
-            lr=float(lr) if isinstance(lr, Tensor) else lr,
-            beta1=beta1,
-            beta2=beta2,
+            lr=float(group["lr"]),
+            beta1=float(beta1),
+            beta2=float(beta2),
             weight_decay=group["weight_decay"],
             eps=group["eps"],
-            amsgrad=False,
-            maximize=False,
+            amsgrad=group["amsgrad"],
+            maximize=group["maximize"],
         )
 
-    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+    def _state_of(self, parameter: Tensor, amsgrad: bool) -> dict[str, Tensor]:
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
+            if amsgrad:
+                state["max_exp_avg_sq"] = torch.zeros_like(parameter)
         return state

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sknninterp.nn.graph import Graph
-from sknninterp.nn.nodes import BatchNorm, Conv, UnsupportedModuleError, Weighted
+from sknninterp.nn.nodes import BatchNorm, Conv, Node, UnsupportedModuleError, Weighted
 
 
 def remove_units(
@@ -36,6 +36,8 @@ def remove_units(
     ------
     ValueError
         If a unit is part of the input or the output, or a layer would be left empty.
+    UnsupportedModuleError
+        If a weight is computed (a parametrization). The network is whole after any error.
 
     Examples
     --------
@@ -78,32 +80,24 @@ def _check(graph: Graph, gone: set[int]) -> None:
             raise ValueError(f"Removing these units would leave layer {layer.name!r} empty.")
 
 
-def _plan(graph: Graph, gone: np.ndarray):
+def _plan(graph: Graph, gone: np.ndarray) -> list[tuple[nn.Module, str, dict[int, Tensor]]]:
     """Parameters and buffers to cut: (owner, name, {axis: positions kept})."""
     plan, seen = [], set()
     for node in graph.nodes:
-        kept_out = _kept(graph.units[node], gone)
-        if isinstance(node, Weighted) and not seen & {node._weight, node._bias}:
-            kept_in = None if node.groups > 1 else _kept(graph.units[node.inputs[0]], gone)
-            plan.append((*_parameter(*node._weight), {0: kept_out, 1: kept_in}))
-            if node.bias is not None:
-                plan.append((*_parameter(*node._bias), {0: kept_out}))
-            seen |= {node._weight, node._bias}
-        elif isinstance(node, BatchNorm) and node.owner not in seen:
-            names = ("weight", "bias", "running_mean", "running_var")
-            tensors = [name for name in names if getattr(node.owner, name) is not None]
-            plan.extend((node.owner, name, {0: kept_out}) for name in tensors)
-            seen.add(node.owner)
-    return [(owner, name, {a: k for a, k in cuts.items() if k is not None})
-            for owner, name, cuts in plan if any(k is not None for k in cuts.values())]
-
-
-def _parameter(owner: nn.Module, name: str) -> tuple[nn.Module, str]:
-    if name not in owner._parameters:
-        raise UnsupportedModuleError(
-            f"{type(owner).__name__} computes its {name} (a parametrization): it cannot be cut."
-        )
-    return owner, name
+        for owner, name, axes in node.tensors():
+            kept = {axis: _kept(graph.units[source], gone) for axis, source in enumerate(axes)}
+            cuts = {axis: positions for axis, positions in kept.items() if positions is not None}
+            tensor = getattr(owner, name)
+            if not cuts or id(tensor) in seen:
+                continue
+            if name not in owner._parameters and name not in owner._buffers:
+                raise UnsupportedModuleError(
+                    f"{type(owner).__name__} at {node.name!r} computes its {name} (a"
+                    " parametrization): it cannot be cut."
+                )
+            plan.append((owner, name, cuts))
+            seen.add(id(tensor))
+    return plan
 
 
 def _kept(units: np.ndarray, gone: np.ndarray) -> Tensor | None:
@@ -114,13 +108,15 @@ def _kept(units: np.ndarray, gone: np.ndarray) -> Tensor | None:
 
 def _cut(owner, name, cuts, optimizers) -> None:
     tensor = getattr(owner, name)
-    before = tensor.shape
-    with torch.no_grad():
-        tensor.data = _slice(tensor.data, cuts)
-        if tensor.grad is not None:
-            tensor.grad = None
-        for optimizer in optimizers:
-            _cut_state(optimizer, tensor, before, cuts)
+    before, cut = tensor.shape, _slice(tensor.data, cuts)
+    # A loss that is still held keeps the gradient's accumulator, of the old shape, alive; torch
+    # makes a new one only when the dtype changes.
+    passing = torch.float64 if tensor.dtype == torch.float32 else torch.float32
+    tensor.data = torch.empty(0, dtype=passing, device=tensor.device)
+    tensor.data = cut
+    tensor.grad = None
+    for optimizer in optimizers:
+        _cut_state(optimizer, tensor, before, cuts)
 
 
 def _slice(tensor: Tensor, cuts: dict[int, Tensor]) -> Tensor:
@@ -130,25 +126,25 @@ def _slice(tensor: Tensor, cuts: dict[int, Tensor]) -> Tensor:
 
 
 def _cut_state(optimizer, parameter, before, cuts) -> None:
+    if isinstance(optimizer, torch.optim.LBFGS):  # its memory is one vector of all parameters
+        if any(parameter is own for own in optimizer._params):
+            optimizer.state.clear()
+            optimizer._numel_cache = None
+        return
     if parameter not in optimizer.state:
         return
     state = optimizer.state[parameter]
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    if any(value.ndim and value.shape != before for value in tensors.values()):
+    tensors = {key: v for key, v in state.items() if isinstance(v, Tensor) and v.ndim}
+    if any(value.shape != before for value in tensors.values()):
         del optimizer.state[parameter]
-        return
-    for key, value in tensors.items():
-        if value.ndim:
-            state[key] = _slice(value, cuts)
-    if hasattr(optimizer, "_numel_cache"):  # L-BFGS: its memory is one vector of all parameters
-        optimizer.state.clear()
-        optimizer._numel_cache = None
+    else:
+        state.update({key: _slice(value, cuts) for key, value in tensors.items()})
 
 
-def _update_sizes(node, n_before: int) -> None:
+def _update_sizes(node: Node, n_before: int) -> None:
     """Sizes that modules keep beside their parameters."""
     if isinstance(node, BatchNorm):
-        node.owner.num_features = len(node.owner.running_mean)
+        node.owner.num_features = len(node.owner.running_var)
     elif isinstance(node, Conv):
         n_out, n_in = node.weight.shape[:2]
         if node.groups > 1:

@@ -9,11 +9,9 @@ Personalized Products*, Algorithm 1.
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -22,83 +20,8 @@ from torch import Tensor, nn
 
 from sknninterp.nn.criteria import CRITERIA, TuningData
 from sknninterp.nn.graph import Graph, Layer, read, single_use
+from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.surgery import remove_units
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """After which epochs neurons go, and how many.
-
-    Parameters
-    ----------
-    max_epochs : int
-    pruning_rate : float, default=0.5
-        Share of each layer's first width that is gone by the end.
-    tuning_step : int, default=1
-        Epochs between tunings, the paper's k.
-    n_tuned : int, default=None
-        Neurons removed per tuning and layer, the paper's n; takes the place of `pruning_rate`.
-    tuning_start, tuning_stop : float, default=0.0 and 0.8
-        Share of `max_epochs` between which neurons go. None goes after the last epoch.
-    min_neurons : int, default=1
-        Fewest neurons that a layer keeps.
-    """
-
-    max_epochs: int
-    pruning_rate: float = 0.5
-    tuning_step: int = 1
-    n_tuned: int | None = None
-    tuning_start: float = 0.0
-    tuning_stop: float = 0.8
-    min_neurons: int = 1
-
-    @property
-    def active(self) -> bool:
-        """Whether it removes anything at all."""
-        return self.n_tuned is not None or self.pruning_rate > 0
-
-    @cached_property
-    def epochs(self) -> list[int]:
-        """Epochs, counted from 1, after which neurons go."""
-        first = self.tuning_start * self.max_epochs
-        last = min(self.max_epochs - 1, self.tuning_stop * self.max_epochs + 1e-9)
-        return [e for e in range(1, self.max_epochs) if e % self.tuning_step == 0
-                and first <= e <= last]
-
-    def total(self, width: int, name: str = "") -> int:
-        """Neurons of a layer of `width` that are gone by the end.
-
-        Raises
-        ------
-        ValueError
-            If fewer than `min_neurons` would be left, or no epoch is left to remove them in.
-        """
-        n_tunings = len(self.epochs)
-        if not n_tunings:
-            raise ValueError(
-                f"No neuron can be removed: no epoch of max_epochs={self.max_epochs} lies between"
-                f" tuning_start={self.tuning_start} and tuning_stop={self.tuning_stop} with"
-                f" tuning_step={self.tuning_step} (none is removed after the last epoch)."
-            )
-        if self.n_tuned is not None:
-            total, what = self.n_tuned * n_tunings, f"n_tuned={self.n_tuned} x {n_tunings} tunings"
-        else:
-            total, what = math.floor(self.pruning_rate * width + 1e-9), (
-                f"pruning_rate={self.pruning_rate}"
-            )
-        if width - total < self.min_neurons:
-            raise ValueError(
-                f"{what} would leave {max(width - total, 0)} of {width} neurons in layer {name!r};"
-                f" at least min_neurons={self.min_neurons} must stay."
-            )
-        return total
-
-    def gone_after(self, epoch: int, width: int, name: str = "") -> int:
-        """Neurons that are gone after `epoch`, spread evenly over the tunings."""
-        epochs = self.epochs
-        done = sum(e <= epoch for e in epochs)
-        return self.total(width, name) * done // len(epochs) if done else 0
-
 
 # --- target distributions -----------------------------------------------------------------------
 
@@ -122,6 +45,8 @@ class RisingPowerLaw:
 
 _SIGMOID_LIKE = {"sigmoid": 1.5, "tanh": 0.75}
 _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
+# Activations of one family have one target.
+_FAMILY = {**dict.fromkeys(_RELU_LIKE, "relu"), **{kind: kind for kind in _SIGMOID_LIKE}}
 
 
 def target_distribution(activation: str, bin_range: tuple[float, float]):
@@ -148,8 +73,8 @@ def target_distribution(activation: str, bin_range: tuple[float, float]):
         return RisingPowerLaw(*bin_range)
     known = sorted([*_SIGMOID_LIKE, *_RELU_LIKE])
     raise ValueError(
-        f"target_distribution='auto' knows no distribution for activation {activation!r} (it knows"
-        f" {known}): pass one, such as scipy.stats.norm(0, 1)."
+        f"target_distribution: no distribution is known for activation {activation!r} (there is one"
+        f" for {known}): pass one, such as scipy.stats.norm(0, 1)."
     )
 
 
@@ -190,7 +115,7 @@ class Histogram:
         weights = None
         if weight is not None:
             per_sample = rows.shape[1] // len(weight)
-            one_row = weight.double().repeat_interleave(per_sample)
+            one_row = weight.to(bins.device, torch.float64).repeat_interleave(per_sample)
             weights = one_row.expand(n_units, -1).reshape(-1)
         counted = torch.bincount(flat, weights, minlength=n_units * n_bins)
         self.counts += counted.reshape(n_units, n_bins)
@@ -222,7 +147,8 @@ class KLCriterion:
 
     Parameters
     ----------
-    target_distribution : "auto" or object with a method `cdf`, default="auto"
+    target_distribution : str or object with a method `cdf`, default="auto"
+        "auto" takes what suits each layer's activation, an activation's name what suits that one.
     n_bins : int, default=22
     bin_range : tuple of float, default=(-3, 3)
     histogram : {"common", "own-range"}, default="common"
@@ -235,11 +161,22 @@ class KLCriterion:
     bin_range: tuple[float, float] = (-3.0, 3.0)
     histogram: str = "common"
 
+    def __post_init__(self):
+        if self.histogram not in ("common", "own-range"):
+            raise ValueError(f"histogram={self.histogram!r} is neither 'common' nor 'own-range'.")
+        low, high = self.bin_range
+        if not low < high or self.n_bins < 2:
+            raise ValueError(
+                f"bin_range={self.bin_range} must rise and n_bins={self.n_bins} be at least 2."
+            )
+
     def __call__(self, data: TuningData) -> list[Tensor]:
         edges = np.linspace(*self.bin_range, self.n_bins + 1)
         masses = [target_masses(self._target(layer), edges) for layer in data.layers]
-        histograms = [Histogram(layer.width, own) for layer, own in
-                      zip(data.layers, self._edges(data, edges), strict=True)]
+        histograms = [
+            Histogram(layer.width, own)
+            for layer, own in zip(data.layers, self._edges(data, edges), strict=True)
+        ]
         for batch in data.values([layer.pre for layer in data.layers]):
             for histogram, values in zip(histograms, batch.values, strict=True):
                 histogram.add(values, batch.weight)
@@ -248,23 +185,48 @@ class KLCriterion:
             for h, q in zip(histograms, masses, strict=True)
         ]
 
+    def check(self, layers: Iterable[Layer]) -> None:
+        """Raise ValueError if there is a layer without a target."""
+        for layer in layers:
+            self._target(layer)
+
     def _target(self, layer: Layer):
-        if not isinstance(self.target_distribution, str):
-            return self.target_distribution
-        kind = layer.activation.kind if layer.activation is not None else "none"
-        return target_distribution(kind, self.bin_range)
+        wanted = self.target_distribution
+        if not isinstance(wanted, str):
+            return wanted
+        if layer.activation is None:
+            raise ValueError(
+                f"target_distribution={wanted!r}: layer {layer.name!r} has no activation to choose"
+                " by. Pass a scipy.stats distribution, or leave it out of target_layers."
+            )
+        kind = layer.activation.kind
+        if wanted == "auto":
+            return target_distribution(kind, self.bin_range)
+        if _FAMILY.get(kind, _FAMILY.get(wanted)) != _FAMILY.get(wanted):
+            raise ValueError(
+                f"target_distribution={wanted!r} does not suit layer {layer.name!r}, whose"
+                f" activation is {kind!r}: take 'auto', or pass a scipy.stats distribution."
+            )
+        return target_distribution(wanted, self.bin_range)
 
     def _edges(self, data: TuningData, edges: np.ndarray) -> list[Tensor]:
         if self.histogram == "common":
             return [torch.as_tensor(edges, device=data.device) for _ in data.layers]
         low = high = None
         for batch in data.values([layer.pre for layer in data.layers]):
-            rows = [v.double().movedim(1, 0).flatten(1) for v in batch.values]
+            there = slice(None) if batch.weight is None else batch.weight > 0
+            rows = [v[there].double().movedim(1, 0).flatten(1) for v in batch.values]
             lows, highs = [r.amin(1) for r in rows], [r.amax(1) for r in rows]
             low = lows if low is None else list(map(torch.minimum, low, lows))
             high = highs if high is None else list(map(torch.maximum, high, highs))
-        steps = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float64, device=data.device)
-        return [a[:, None] + (b - a)[:, None] * steps for a, b in zip(low, high, strict=True)]
+        return [self._own_edges(a, b) for a, b in zip(low, high, strict=True)]
+
+    def _own_edges(self, low: Tensor, high: Tensor) -> Tensor:
+        # numpy.histogram's range for values that are all alike is one wide.
+        half = torch.where(low == high, 0.5, 0.0)
+        low, high = low - half, high + half
+        steps = torch.linspace(0, 1, self.n_bins + 1, dtype=torch.float64, device=low.device)
+        return low[:, None] + (high - low)[:, None] * steps
 
 
 # --- the tuner ----------------------------------------------------------------------------------
@@ -374,13 +336,16 @@ class NeuronTuner:
         if not layers:
             raise ValueError("target_layers: this network has no hidden layer that can be tuned.")
         self.names = [layer.name for layer in layers]
+        if isinstance(self._criterion, KLCriterion):
+            self._criterion.check(layers)
         # Layers tied by a residual add or reuse share their units: the first stands for all.
         self._left = {layer.name: list(range(layer.width)) for layer in single_use(layers)}
         self._totals = {n: self.schedule.total(len(left), n) for n, left in self._left.items()}
         last = self.schedule.epochs[-1]
-        if isinstance(self.rewind, int) and not 1 <= self.rewind < last:
+        known = (None, "init", *range(1, last))
+        if self.rewind not in known:
             raise ValueError(
-                f"rewind={self.rewind} must be 'init' or an epoch before the last tuning, which"
+                f"rewind={self.rewind!r} must be 'init' or an epoch before the last tuning, which"
                 f" comes after epoch {last}."
             )
         if self.rewind == "init":
@@ -451,10 +416,10 @@ class NeuronTuner:
             values = scores[by_name[name].units]
             worst[name] = np.argsort(-values, kind="stable")[: n_now[name]]
             removed += [Removal(epoch, name, left[i], float(values[i])) for i in worst[name]]
-            self._left[name] = np.delete(left, worst[name]).tolist()
         _remove_positions(graph, worst, optimizers)
         if self._snapshot is not None:
             _remove_positions(read(self._snapshot, self.input_shape), worst)
+        self._left = {n: np.delete(left, worst[n]).tolist() for n, left in self._left.items()}
         self.history += removed
         return removed
 
@@ -468,13 +433,19 @@ class NeuronTuner:
 
 
 def _remove_positions(graph: Graph, positions: dict[str, np.ndarray], optimizers=()) -> None:
-    units = [layer.units[positions[layer.name]] for layer in graph.layers
-             if layer.name in positions]
+    units = [
+        layer.units[positions[layer.name]] for layer in graph.layers if layer.name in positions
+    ]
     remove_units(graph, np.concatenate(units).tolist(), optimizers)
 
 
 def _unit_scores(layers: list[Layer], scores: Sequence[Tensor]) -> np.ndarray:
     """Score of each unit, by its number: its mean over the layers that share it."""
+    if len(scores) != len(layers):
+        raise ValueError(
+            f"criterion gave scores for {len(scores)} layers; {len(layers)} are tuned:"
+            f" {[layer.name for layer in layers]}."
+        )
     rows = []
     for layer, given in zip(layers, scores, strict=True):
         values = torch.as_tensor(given).detach().cpu().double().reshape(-1).numpy()

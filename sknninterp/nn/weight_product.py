@@ -14,13 +14,27 @@ References
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from sknninterp.nn.graph import Graph
-from sknninterp.nn.nodes import Add, Concat, Linear, MaxPool, Node, UnsupportedModuleError, Weighted
+from sknninterp.nn.graph import Graph, prototype
+from sknninterp.nn.nodes import (
+    Activation,
+    Add,
+    BatchNorm,
+    Concat,
+    Input,
+    Linear,
+    MaxPool,
+    Node,
+    Reshape,
+    Route,
+    UnsupportedModuleError,
+    Weighted,
+)
 
 GARSON_VARIANTS = ("product", "garson1991", "goh1995")
 
@@ -57,19 +71,32 @@ def weight_product(graph: Graph, absolute: bool = False, max_pool: str = "error"
     >>> weight_product(read(network, (2,)))
     tensor([[-2.,  3.]])
     """
-    return _pull_back(graph, graph.logits, graph.input, _identity(graph), absolute, max_pool)
+    _check_max_pool(graph, max_pool)
+    return _pull_back(graph, graph.logits, graph.input, _identity(graph), absolute)
+
+
+def _check_max_pool(graph: Graph, max_pool: str) -> None:
+    if max_pool not in ("error", "average"):
+        raise ValueError(f"max_pool={max_pool!r} is neither 'error' nor 'average'.")
+    for node in graph.nodes:
+        if isinstance(node, MaxPool) and (max_pool == "error" or node.average is None):
+            raise UnsupportedModuleError(
+                f"Max pooling at {node.name!r} has no weights to multiply: use"
+                " max_pool='average' for those of average pooling (undilated only)."
+            )
 
 
 def _identity(graph: Graph) -> Tensor:
-    if len(graph.output.shape) != 1:
+    if len(graph.output.shape) > 1:
         raise UnsupportedModuleError(
             f"The network's outputs have shape {graph.output.shape}; one axis is taken."
         )
-    parameter = next(graph.module.parameters())
-    return torch.eye(graph.output.shape[0], dtype=parameter.dtype, device=parameter.device)
+    n_outputs = math.prod(graph.output.shape)
+    rows = torch.eye(n_outputs).reshape(n_outputs, *graph.output.shape)
+    return rows.to(prototype(graph.module))
 
 
-def _pull_back(graph, start: Node, stop: Node, rows: Tensor, absolute, max_pool, divide=None):
+def _pull_back(graph, start: Node, stop: Node, rows: Tensor, absolute, divide=None):
     """Rows at `start` taken back to `stop`; `divide` maps each node's rows on the way."""
     found = {start: rows}
     with torch.no_grad():
@@ -78,11 +105,6 @@ def _pull_back(graph, start: Node, stop: Node, rows: Tensor, absolute, max_pool,
                 break
             if node not in found:
                 continue
-            if isinstance(node, MaxPool) and (max_pool != "average" or node.average is None):
-                raise UnsupportedModuleError(
-                    f"Max pooling at {node.name!r} has no weights to multiply: use"
-                    " max_pool='average' for those of average pooling (undilated only)."
-                )
             here = found.pop(node)
             if divide is not None:
                 here = divide(node, here)
@@ -100,7 +122,8 @@ def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> T
     variant : {"product", "garson1991", "goh1995"}, default="product"
         "product": \|W_1\| \|W_2\| ... \|W_N\|, the baseline of [1]_. "garson1991": shares of each
         neuron's input, layer by layer, times \|W_N\| [3]_. "goh1995": the same without the output
-        weights, which cancel [4]_ (what R's NeuralNetTools computes).
+        weights, which cancel [4]_ (what R's NeuralNetTools computes). Batch norm before an
+        activation belongs to the layer before it.
     max_pool : {"error", "average"}, default="error"
         As in :func:`weight_product`.
 
@@ -113,6 +136,7 @@ def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> T
     if variant == "product":
         product = weight_product(graph, absolute=True, max_pool=max_pool)
         return _normalised(product)
+    _check_max_pool(graph, max_pool)
     chain = [node for node in graph.nodes if isinstance(node, Weighted)]
     branching = [n.name for n in graph.nodes if isinstance(n, (Add, Concat))]
     if branching or len(chain) < 2:
@@ -121,7 +145,7 @@ def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> T
             f" this network has {branching or 'no hidden layer'}: use variant='product'."
         )
     last = chain[-1]
-    rows = last.transpose(_identity(graph), absolute=True)[0]
+    rows = _pull_back(graph, graph.logits, last.inputs[0], _identity(graph), True)
     if variant == "goh1995":
         rows = torch.ones_like(rows)
     totals = _input_totals(graph)
@@ -131,20 +155,36 @@ def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> T
         total = totals.get(node)
         return here if total is None else torch.where(total > 0, here / total, 0.0)
 
-    shares = _pull_back(graph, last.inputs[0], graph.input, rows, True, max_pool, share)
+    shares = _pull_back(graph, last.inputs[0], graph.input, rows, True, share)
     return _normalised(shares)
 
 
 def _input_totals(graph: Graph) -> dict[Node, Tensor]:
-    """Sum of the magnitudes of each neuron's input weights, per position."""
-    totals = {}
-    for node in graph.nodes:
-        if isinstance(node, Weighted):
-            weight = node.weight.detach().abs()
-            ones = torch.ones(1, *node.inputs[0].shape, dtype=weight.dtype, device=weight.device)
-            with torch.no_grad():
-                totals[node] = node.apply(ones, weight)
+    """Sum of the magnitudes through which each neuron reads the layer before it, per position."""
+    totals: dict[Node, Tensor] = {}
+    sums = {graph.input: torch.ones(1, *graph.input.shape).to(prototype(graph.module))}
+    before_activation: set[Node] = set()
+    for node in graph.nodes[1:]:
+        (source,) = node.inputs
+        value = _magnitude_sum(node, sums[source])
+        inside = source in before_activation and not isinstance(node, Activation)
+        if isinstance(node, Weighted) or (inside and isinstance(node, BatchNorm)):
+            totals[node], value = value, torch.ones_like(value)
+        if isinstance(node, Weighted) or inside:
+            before_activation.add(node)
+        sums[node] = value
     return totals
+
+
+def _magnitude_sum(node: Node, value: Tensor) -> Tensor:
+    """The linear part of a node, with its weights' magnitudes, applied to `value`."""
+    if isinstance(node, Weighted):
+        return node.apply(value, node.weight.detach().abs())
+    if isinstance(node, BatchNorm):
+        return node.transpose(value, absolute=True)[0]  # a diagonal is its own transpose
+    if isinstance(node, MaxPool):
+        return node.average(value)
+    return value if isinstance(node, Activation) else node.forward(value)
 
 
 def _normalised(rows: Tensor) -> Tensor:
@@ -192,7 +232,7 @@ def interactions(
     Parameters
     ----------
     graph : Graph
-        Its first layer must be linear.
+        What reads its input must be one linear layer, and a hidden one.
     top : int, default=20
     output : int, default=None
         Position of one output; None sums over all.
@@ -205,9 +245,10 @@ def interactions(
     list of (i, j, strength)
         The strongest first, i < j.
     """
+    if top < 1:
+        raise ValueError(f"top={top} must be at least 1.")
     weights = _first_layer_strengths(graph, output)
-    personal = torch.ones(1, len(weights), device=weights.device) if x is None else x.abs()
-    personal = personal.to(weights.dtype)
+    personal = torch.ones(1, len(weights)).to(weights) if x is None else x.abs().to(weights)
     sums = weights.sum(1)
     spread = personal.square().mean(0).sqrt()
     # min(a, b) <= a and mean |x y| <= rms x rms y, so that a pair is no stronger than its weaker
@@ -243,7 +284,7 @@ def interaction_matrix(
     Parameters
     ----------
     graph : Graph
-        Its first layer must be linear.
+        What reads its input must be one linear layer, and a hidden one.
     origins : scipy.sparse matrix of shape (n_features, n_columns)
         Share of each column in each input.
     output : int, default=None
@@ -256,7 +297,8 @@ def interaction_matrix(
     -------
     Tensor of shape (n_columns, n_columns)
         Symmetric, in float64: sum over the inputs of both columns of their strengths, as
-        :func:`interactions` defines them; zero on the diagonal.
+        :func:`interactions` defines them (also of an input that both share with itself); zero on
+        the diagonal.
     """
     weights = _first_layer_strengths(graph, output)
     sums = weights.sum(1)
@@ -265,7 +307,7 @@ def interaction_matrix(
     for rows, columns in _blocks(len(weights), block):
         strength = _block_strength(weights, sums, rows, columns)
         if x is not None:
-            strength *= _mean_products(x.abs(), rows, columns)
+            strength *= _mean_products(x.abs().to(weights), rows, columns)
         part = shares[rows].T @ strength.cpu().numpy() @ shares[columns].toarray()
         total += torch.from_numpy(part if rows == columns else part + part.T)
     return total.fill_diagonal_(0.0)
@@ -273,20 +315,33 @@ def interaction_matrix(
 
 def _mean_products(magnitudes: Tensor, rows: slice, columns: slice) -> Tensor:
     r"""Mean of \|x_i x_j\| over the samples."""
-    return (magnitudes[:, rows].T @ magnitudes[:, columns] / len(magnitudes)).double()
+    return magnitudes[:, rows].T @ magnitudes[:, columns] / len(magnitudes)
 
 
 def _first_layer_strengths(graph: Graph, output: int | None) -> Tensor:
     r"""\|W_1[i, h]\| \|(W_2 ... W_N)_h\| in float64, (n_features, n_hidden)."""
-    first = next(node for node in graph.nodes if isinstance(node, Weighted))
-    if not isinstance(first, Linear) or first.inputs[0] is not graph.input:
-        raise UnsupportedModuleError(
-            f"Interactions are read from a first linear layer; here {first.name!r} comes first."
-        )
-    product = _pull_back(graph, graph.logits, first, _identity(graph), False, "average")
+    first = _first_layer(graph)
+    _check_max_pool(graph, "average")
+    product = _pull_back(graph, graph.logits, first, _identity(graph), False)
     rest = product.abs().double()
     rest = rest.sum(0) if output is None else rest[output]
     return first.weight.detach().abs().double().T * rest
+
+
+def _first_layer(graph: Graph) -> Linear:
+    """The hidden layer whose neurons join the inputs."""
+    node = graph.input
+    while type(node) in (Input, Route, Reshape) and len(node.shape) == 1:
+        readers = [reader for reader in graph.nodes if node in reader.inputs]
+        if len(readers) != 1:
+            break
+        (node,) = readers
+    if not isinstance(node, Linear) or len(graph.layers) < 2:
+        raise UnsupportedModuleError(
+            "Interactions are read from a first layer that is linear, hidden and alone in reading"
+            f" the input; here {node.name!r} comes first."
+        )
+    return node
 
 
 def _blocks(n: int, size: int) -> Iterator[tuple[slice, slice]]:

@@ -1,9 +1,10 @@
 """Pictures of importances, attributions and training: plain arrays and frames in, matplotlib out.
 
-Every function draws into the Axes it is given, or else into a new `matplotlib.figure.Figure` of
-its own, and returns what it drew into. None of them goes through pyplot, shows a window or changes
-rcParams, so that they work without a display and leave the caller's figures alone. In a notebook,
-end a cell with ``ax.figure`` to see the picture; ``ax.figure.savefig(path)`` writes it.
+Every function draws into the Axes it is given, or else into a new figure of its own, and returns
+what it drew into. A new figure is pyplot's current one, as with scikit-learn's displays: notebooks
+show it, and elsewhere ``plt.show()`` does. None of the functions shows a window or changes
+rcParams. ``ax.figure.savefig(path)`` writes a figure, and ``plt.close(ax.figure)`` frees it, which
+matters where a program draws many.
 """
 
 from __future__ import annotations

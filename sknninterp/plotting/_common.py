@@ -1,4 +1,4 @@
-"""What all plots share: figures without pyplot, colours, names that fit, checks."""
+"""What all plots share: new figures, colours, names that fit, checks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def new_figure(width, height):
-    """Return an empty figure of the given size in inches, unknown to pyplot."""
+    """Return an empty figure of the given size in inches, pyplot's current one from now on."""
+    # Through pyplot, which is how notebooks, galleries and `plt.show` learn of a figure.
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError(
             "Plots are drawn with matplotlib, which is not installed: pip install sknninterp[plots]"
         ) from error
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = plt.figure(figsize=(width, height), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure
 

@@ -1,0 +1,84 @@
+"""scikit-learn's own checks of what an estimator is, on every public estimator and explainer."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.utils.estimator_checks import (
+    check_sample_weight_equivalence_on_dense_data,
+    parametrize_with_checks,
+)
+
+import sknninterp
+from sknninterp import (
+    ANTClassifier,
+    ANTRegressor,
+    GarsonExplainer,
+    OldenExplainer,
+    PWPExplainer,
+    TorchMLPClassifier,
+    TorchMLPRegressor,
+)
+
+DEFAULTS = [
+    TorchMLPClassifier(),
+    TorchMLPRegressor(),
+    ANTClassifier(),
+    ANTRegressor(),
+    PWPExplainer(),
+    GarsonExplainer(),
+    OldenExplainer(),
+]
+
+QUICK = {"max_epochs": 30, "lr": 0.02}
+VARIANTS = [
+    TorchMLPClassifier(early_stopping=True, **QUICK),
+    ANTRegressor(early_stopping=True, **QUICK),
+    ANTClassifier(batch_norm=True, **QUICK),
+    TorchMLPRegressor(dtype="float32", **QUICK),
+    PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
+]
+
+WEIGHTS = [
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+]
+
+
+def failures_of_a_variant(estimator) -> dict[str, str]:
+    """What cannot hold with these parameters; nothing for the defaults."""
+    parameters = estimator.get_params()
+    failures = {}
+    if parameters.get("early_stopping"):
+        failures |= dict.fromkeys(WEIGHTS, "samples are held out by their number")
+    if parameters.get("batch_norm"):
+        failures |= dict.fromkeys(WEIGHTS, "batch norm takes its statistics over samples")
+    if parameters.get("dtype") == "float32":
+        failures |= dict.fromkeys(WEIGHTS, "the weights agree to single precision only")
+        if isinstance(estimator, TorchMLPRegressor):
+            failures["check_regressor_multioutput"] = "predictions have the network's float type"
+    return failures
+
+
+@parametrize_with_checks(DEFAULTS)
+def test_default_estimators(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_checks(VARIANTS, expected_failed_checks=failures_of_a_variant)
+def test_variants(estimator, check):
+    check(estimator)
+
+
+def test_every_public_estimator_is_checked():
+    public = {getattr(sknninterp, name) for name in sknninterp.__all__}
+    estimators = {o for o in public if isinstance(o, type) and issubclass(o, BaseEstimator)}
+    assert {type(estimator) for estimator in DEFAULTS} == estimators
+    assert all(failures_of_a_variant(estimator) == {} for estimator in DEFAULTS)
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_scikit_learns_networks_fail_with_early_stopping_too(kind):
+    with pytest.raises(AssertionError, match="not equivalent"):
+        check_sample_weight_equivalence_on_dense_data(kind.__name__, kind(early_stopping=True))
