@@ -39,8 +39,13 @@ DECAY = {"no decay": {}, "decay": {"optimizer": "adamw", "weight_decay": 10.0}}
 
 
 def network(tuned: bool, seed: int, decay: str = "decay"):
-    shared = {"max_epochs": 60, "batch_size": 16, "dtype": "float32", "random_state": seed,
-              **DECAY[decay]}
+    shared = {
+        "max_epochs": 60,
+        "batch_size": 16,
+        "dtype": "float32",
+        "random_state": seed,
+        **DECAY[decay],
+    }
     if tuned:
         return make_pipeline(StandardScaler(), ANTClassifier(HIDDEN, pruning_rate=0.75, **shared))
     return make_pipeline(StandardScaler(), TorchMLPClassifier(HIDDEN, **shared))
@@ -82,19 +87,26 @@ def study(name: str, n_seeds: int, data_home) -> dict:
     methods["signal to noise"] = [signal_to_noise(X, y)]
     rows = []
     for method, found in methods.items():
-        ranks = pd.DataFrame([[best_rank(f, genes, g) for g in KNOWN[name]] for f in found],
-                             columns=KNOWN[name])
+        ranks = pd.DataFrame(
+            [[best_rank(f, genes, g) for g in KNOWN[name]] for f in found], columns=KNOWN[name]
+        )
         mean = np.mean(found, axis=0)
         agreement = np.corrcoef([stats.rankdata(f) for f in found])
-        rows.append({
-            "method": method,
-            **{g: best_rank(mean, genes, g) for g in KNOWN[name]},
-            "median_over_seeds": {g: float(ranks[g].median()) for g in KNOWN[name]},
-            "agreement": round(float(agreement[np.triu_indices(len(found), 1)].mean()), 3)
-            if len(found) > 1 else None,
-        })
-    print_rows(f"{name}: {X.shape[0]} x {X.shape[1]}, ranks in the mean of {n_seeds} networks",
-               rows, ["method", *KNOWN[name], "agreement"])
+        rows.append(
+            {
+                "method": method,
+                **{g: best_rank(mean, genes, g) for g in KNOWN[name]},
+                "median_over_seeds": {g: float(ranks[g].median()) for g in KNOWN[name]},
+                "agreement": round(float(agreement[np.triu_indices(len(found), 1)].mean()), 3)
+                if len(found) > 1
+                else None,
+            }
+        )
+    print_rows(
+        f"{name}: {X.shape[0]} x {X.shape[1]}, ranks in the mean of {n_seeds} networks",
+        rows,
+        ["method", *KNOWN[name], "agreement"],
+    )
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     accuracy = {
         f"{label}, {decay}": cross_val_score(

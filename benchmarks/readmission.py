@@ -56,8 +56,9 @@ def preprocessing():
     numeric = make_column_selector(dtype_include="number")
     one_hot = make_pipeline(
         SimpleImputer(strategy="constant", fill_value="missing"),
-        OneHotEncoder(min_frequency=0.005, handle_unknown="ignore", drop="if_binary",
-                      sparse_output=False),
+        OneHotEncoder(
+            min_frequency=0.005, handle_unknown="ignore", drop="if_binary", sparse_output=False
+        ),
     )
     return make_pipeline(
         make_column_transformer((one_hot, nominal), (SimpleImputer(), numeric)),
@@ -67,8 +68,14 @@ def preprocessing():
 
 def networks(seed: int, epochs: int) -> dict:
     """The networks compared, alike in all but what is compared."""
-    shared = {"max_epochs": epochs, "batch_size": 256, "optimizer": "adamw", "weight_decay": 3.0,
-              "dtype": "float32", "random_state": seed}
+    shared = {
+        "max_epochs": epochs,
+        "batch_size": 256,
+        "optimizer": "adamw",
+        "weight_decay": 3.0,
+        "dtype": "float32",
+        "random_state": seed,
+    }
     return {
         "plain": TorchMLPClassifier(HIDDEN, **shared),
         "ANT 50 %": ANTClassifier(HIDDEN, pruning_rate=0.5, **shared),
@@ -81,13 +88,17 @@ def networks(seed: int, epochs: int) -> dict:
 
 def boosting(X: pd.DataFrame):
     nominal = X.select_dtypes(["category", "object", "string"]).columns
-    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, max_categories=254)
-    columns = make_column_transformer((encoder, nominal), remainder="passthrough",
-                                      verbose_feature_names_out=False)
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=-1, max_categories=254
+    )
+    columns = make_column_transformer(
+        (encoder, nominal), remainder="passthrough", verbose_feature_names_out=False
+    )
     return make_pipeline(
         columns.set_output(transform="pandas"),
-        HistGradientBoostingClassifier(categorical_features=list(nominal), max_iter=150,
-                                       learning_rate=0.05, random_state=0),
+        HistGradientBoostingClassifier(
+            categorical_features=list(nominal), max_iter=150, learning_rate=0.05, random_state=0
+        ),
     )
 
 
@@ -104,13 +115,15 @@ def one_seed(X, y, groups, seed: int, epochs: int) -> tuple[list[dict], dict[str
         fitted[name] = model.fit(X_train, y_train)
         seconds = time.perf_counter() - start
         risk = model.predict_proba(X_test)[:, 1]
-        scores.append({
-            "seed": seed,
-            "model": name,
-            "auc": round(float(roc_auc_score(y_test, risk)), 5),
-            "average_precision": round(float(average_precision_score(y_test, risk)), 5),
-            "fit_s": round(seconds, 2),
-        })
+        scores.append(
+            {
+                "seed": seed,
+                "model": name,
+                "auc": round(float(roc_auc_score(y_test, risk)), 5),
+                "average_precision": round(float(average_precision_score(y_test, risk)), 5),
+                "fit_s": round(seconds, 2),
+            }
+        )
     rankings = {
         "PWP": PWPExplainer(fitted["plain"]).fit(X_test).feature_importances_,
         "PWP after ANT 50 %": PWPExplainer(fitted["ANT 50 %"]).fit(X_test).feature_importances_,
@@ -151,17 +164,30 @@ def main():
         rankings.append(ranking)
         print_rows(f"seed {seed}", some, ["model", "auc", "average_precision", "fit_s"])
     summary = summarise(pd.DataFrame(scores))
-    print_rows(f"{len(X)} encounters, {options.seeds} patient-wise splits", summary,
-               ["model", "auc", "average_precision", "fit_s"])
+    print_rows(
+        f"{len(X)} encounters, {options.seeds} patient-wise splits",
+        summary,
+        ["model", "auc", "average_precision", "fit_s"],
+    )
     tops = [top_of(name, [r[name] for r in rankings]) for name in rankings[0]]
-    print_rows("candidates in the top 5 and 10 of the mean rank", tops,
-               ["ranking", "in_top_5", "in_top_10", "agreement"])
+    print_rows(
+        "candidates in the top 5 and 10 of the mean rank",
+        tops,
+        ["ranking", "in_top_5", "in_top_10", "agreement"],
+    )
     for top in tops:
         print(f"{top['ranking']:24s} {', '.join(top['top_10'])}")
-    write("readmission", {
-        "settings": vars(options) | {"data": None}, "n_rows": len(X), "candidates": CANDIDATES,
-        "scores": scores, "summary": summary, "rankings": tops,
-    })
+    write(
+        "readmission",
+        {
+            "settings": vars(options) | {"data": None},
+            "n_rows": len(X),
+            "candidates": CANDIDATES,
+            "scores": scores,
+            "summary": summary,
+            "rankings": tops,
+        },
+    )
 
 
 def summarise(frame: pd.DataFrame) -> list[dict]:

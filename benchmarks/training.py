@@ -13,9 +13,9 @@ import warnings
 
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from skorch import NeuralNetClassifier
 from torch import nn
 
 from benchmarks._timing import paired, print_rows, table, write

@@ -1,6 +1,6 @@
 """What a shrinking network saves: epochs, predictions and pickles of ANT, 784-512-512-10.
 
-    python -m benchmarks.tuning_speed [--rows 60000] [--epochs 10] [--repeats 3] [--threads 2]
+python -m benchmarks.tuning_speed [--rows 60000] [--epochs 10] [--repeats 3] [--threads 2]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Time and peak memory of weight products on 22,283 features, each step in a fresh process.
 
-    python -m benchmarks.weight_product_memory [--rows 104] [--features 22283]
+python -m benchmarks.weight_product_memory [--rows 104] [--features 22283]
 """
 
 from __future__ import annotations
@@ -62,9 +62,13 @@ def main():
         rows.append(json.loads(done.stdout))
     all_pairs = options.features**2 * 4 / 2**20
     columns = ["step", "seconds", "peak_before_mib", "added_mib", "result_mib"]
-    print_rows(f"{options.rows} x {options.features} (all pairs: {all_pairs:.0f} MiB)", rows, columns)
-    write("weight_product_memory", {"settings": vars(options), "all_pairs_mib": all_pairs,
-                                    "steps": rows})
+    print_rows(
+        f"{options.rows} x {options.features} (all pairs: {all_pairs:.0f} MiB)", rows, columns
+    )
+    write(
+        "weight_product_memory",
+        {"settings": vars(options), "all_pairs_mib": all_pairs, "steps": rows},
+    )
 
 
 if __name__ == "__main__":

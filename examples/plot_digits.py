@@ -18,8 +18,13 @@ from sknninterp.plotting import image
 X, y = load_mnist(subset="train", return_X_y=True)
 X_test, y_test = load_mnist(subset="test", return_X_y=True)
 network = ANTClassifier(
-    (256, 256), pruning_rate=0.75, optimizer="adamw", weight_decay=1.0, max_epochs=10,
-    dtype="float32", random_state=0,
+    (256, 256),
+    pruning_rate=0.75,
+    optimizer="adamw",
+    weight_decay=1.0,
+    max_epochs=10,
+    dtype="float32",
+    random_state=0,
 ).fit(X[:10_000], y[:10_000])
 print(f"test accuracy {network.score(X_test, y_test):.3f}, layers {network.layer_sizes_}")
 

@@ -36,8 +36,9 @@ settings = {
     "Adam, no decay": {},
     "AdamW, weight_decay=10": {"optimizer": "adamw", "weight_decay": 10.0},
 }
-found = {name: [importances(seed, **options) for seed in (0, 1)] for name, options in
-         settings.items()}
+found = {
+    name: [importances(seed, **options) for seed in (0, 1)] for name, options in settings.items()
+}
 
 # %%
 # Two seeds agree only where chance has faded, and only then do the targets of p53 lead.

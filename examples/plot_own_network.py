@@ -10,8 +10,8 @@ skorch with the tuning callback, and explained as it is.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from skorch import NeuralNetClassifier
 from sklearn.datasets import load_digits
+from skorch import NeuralNetClassifier
 from torch import nn
 
 from sknninterp import NeuronTuning, PWPExplainer

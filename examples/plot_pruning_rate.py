@@ -31,9 +31,7 @@ print(results[["param_antclassifier__pruning_rate", "mean_test_score", "std_test
 network = ANTClassifier((64, 32), pruning_rate=0.75, max_epochs=30, random_state=0)
 network.fit(StandardScaler().fit_transform(X), y)
 print(f"left: {network.layer_sizes_}")
-tuning_history(
-    network.tuning_history_, {"hidden0": 64, "hidden1": 32}, n_epochs=network.n_iter_
-)
+tuning_history(network.tuning_history_, {"hidden0": 64, "hidden1": 32}, n_epochs=network.n_iter_)
 
 # %%
 training_history(network.history_, metrics=["train_loss", "n_neurons"])

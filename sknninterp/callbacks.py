@@ -167,7 +167,17 @@ class NeuronTuning(Callback):
         return self
 
     def schedule(self, max_epochs: int) -> Schedule:
-        """When neurons go in a training of `max_epochs`, and how many."""
+        """When neurons go, and how many.
+
+        Parameters
+        ----------
+        max_epochs : int
+            Length of the training, where the callback has no `max_epochs` of its own.
+
+        Returns
+        -------
+        sknninterp.nn.schedule.Schedule
+        """
         return Schedule(
             max_epochs=self.max_epochs or max_epochs,
             pruning_rate=self.pruning_rate,
@@ -215,7 +225,17 @@ class NeuronTuning(Callback):
         net.history.record("n_neurons", sum(self.tuner_.widths.values()))
 
     def finished_before(self, epoch: int) -> bool:
-        """Whether no neuron goes from this epoch on."""
+        """Whether no neuron goes from this epoch on.
+
+        Parameters
+        ----------
+        epoch : int
+            Counted from 1.
+
+        Returns
+        -------
+        bool
+        """
         tuner = self.tuner_
         if tuner is None:
             return True

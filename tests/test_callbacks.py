@@ -230,7 +230,6 @@ def test_beside_other_callbacks():
         ({"rewind": 9}, "rewind=9 must be"),
         ({"max_epochs": 0}, "'max_epochs' parameter of NeuronTuning"),
     ],
-    ids=str,
 )
 def test_bad_parameters(params, message):
     with pytest.raises(ValueError, match=message):

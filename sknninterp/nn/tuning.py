@@ -194,13 +194,13 @@ class KLCriterion:
         wanted = self.target_distribution
         if not isinstance(wanted, str):
             return wanted
-        if layer.activation is None:
-            raise ValueError(
-                f"target_distribution={wanted!r}: layer {layer.name!r} has no activation to choose"
-                " by. Pass a scipy.stats distribution, or leave it out of target_layers."
-            )
-        kind = layer.activation.kind
+        kind = layer.activation.kind if layer.activation is not None else None
         if wanted == "auto":
+            if kind is None:
+                raise ValueError(
+                    f"target_distribution='auto': layer {layer.name!r} has no activation to choose"
+                    " by. Pass a scipy.stats distribution, or leave it out of target_layers."
+                )
             return target_distribution(kind, self.bin_range)
         if _FAMILY.get(kind, _FAMILY.get(wanted)) != _FAMILY.get(wanted):
             raise ValueError(
@@ -214,8 +214,12 @@ class KLCriterion:
             return [torch.as_tensor(edges, device=data.device) for _ in data.layers]
         low = high = None
         for batch in data.values([layer.pre for layer in data.layers]):
-            there = slice(None) if batch.weight is None else batch.weight > 0
-            rows = [v[there].double().movedim(1, 0).flatten(1) for v in batch.values]
+            values = batch.values
+            if batch.weight is not None:
+                values = [v[batch.weight.to(v.device) > 0] for v in values]
+            if not len(values[0]):
+                continue
+            rows = [v.double().movedim(1, 0).flatten(1) for v in values]
             lows, highs = [r.amin(1) for r in rows], [r.amax(1) for r in rows]
             low = lows if low is None else list(map(torch.minimum, low, lows))
             high = highs if high is None else list(map(torch.maximum, high, highs))
@@ -439,8 +443,9 @@ def _remove_positions(graph: Graph, positions: dict[str, np.ndarray], optimizers
     remove_units(graph, np.concatenate(units).tolist(), optimizers)
 
 
-def _unit_scores(layers: list[Layer], scores: Sequence[Tensor]) -> np.ndarray:
+def _unit_scores(layers: list[Layer], scores: Iterable[Tensor]) -> np.ndarray:
     """Score of each unit, by its number: its mean over the layers that share it."""
+    scores = list(scores)
     if len(scores) != len(layers):
         raise ValueError(
             f"criterion gave scores for {len(scores)} layers; {len(layers)} are tuned:"

@@ -588,7 +588,6 @@ def test_channels_of_a_cnn_go(criterion):
         ({"rewind": 8}, "rewind=8 must be 'init' or an epoch before the last tuning.* epoch 8"),
         ({"hidden_layer_sizes": ()}, "no hidden layer that can be tuned"),
     ],
-    ids=str,
 )
 def test_bad_parameters(kind, params, message):
     with pytest.raises(ValueError, match=message):

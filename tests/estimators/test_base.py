@@ -123,6 +123,13 @@ def test_global_random_state_stays(kind):
     estimator.set_params(early_stopping=False).partial_fit(X, target(kind))
 
 
+def test_no_seed_is_another_network_each_time():
+    before = torch.get_rng_state()
+    first, second = (fitted(TorchMLPClassifier, random_state=None) for _ in range(2))
+    assert not np.array_equal(outputs(first), outputs(second))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.usefixtures("global_rng_untouched")
 def test_global_random_state_stays_after_an_error():
     with pytest.raises(ValueError, match="diverged"):

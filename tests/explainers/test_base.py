@@ -476,7 +476,7 @@ def test_a_module_is_explained_and_predicts_nothing(X):
     assert not hasattr(explainer, "classes_")
 
 
-@pytest.mark.parametrize("wrap", [lambda net: net, scaled, FrozenEstimator], ids=str)
+@pytest.mark.parametrize("wrap", [lambda net: net, scaled, FrozenEstimator])
 def test_other_estimators_are_refused(wrap, X):
     forest = RandomForestClassifier(2).fit(X, labels(X))
     with pytest.raises(TypeError, match="RandomForestClassifier holds no network.*skorch nets"):

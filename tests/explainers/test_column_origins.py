@@ -146,7 +146,6 @@ def codes():
         PolynomialFeatures(1, include_bias=False),
         TargetEncoder(),
     ],
-    ids=repr,
 )
 def test_one_to_one(transformer, numbers, labels):
     n_out = transformer.fit_transform(numbers, labels).shape[1]
@@ -154,7 +153,7 @@ def test_one_to_one(transformer, numbers, labels):
     assert columns_of(column_origins(transformer, 4)) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("transformer", ["passthrough", None, [], Pipeline([])], ids=repr)
+@pytest.mark.parametrize("transformer", ["passthrough", None, [], Pipeline([])])
 def test_nothing_done(transformer):
     assert columns_of(column_origins(transformer, 3)) == [0, 1, 2]
 
@@ -181,7 +180,6 @@ def test_drop():
         ({"handle_unknown": "warn"}, [2, 3, 5]),
         ({"categories": [["n", "y", "?"], [*"uvw"], [*"abcdef"]]}, [3, 3, 6]),
     ],
-    ids=str,
 )
 def test_one_hot(parameters, counts, codes):
     encoder = OneHotEncoder(**parameters)
@@ -226,7 +224,6 @@ def test_bins(encode, numbers):
         ({"extrapolation": "periodic"}, 4),
         ({"degree": 2, "n_knots": 3, "sparse_output": True}, 4),
     ],
-    ids=str,
 )
 def test_splines(parameters, width, numbers):
     splines = SplineTransformer(**parameters).fit(numbers)
@@ -262,7 +259,6 @@ def test_rows_sum_to_one_after_a_product_with_a_constant(numbers):
         KNNImputer(add_indicator=True),
         IterativeImputer(add_indicator=True, max_iter=1),
     ],
-    ids=repr,
 )
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("keep_empty", [False, True])
@@ -369,7 +365,6 @@ def test_feature_union_of_nothing(numbers):
         (make_column_selector(dtype_include=float), [0, 2]),
         (lambda X: [c for c in X if c.endswith("e")], [0, 2, 3, 4]),
     ],
-    ids=str,
 )
 @pytest.mark.parametrize("remainder", ["drop", "passthrough"])
 def test_column_specifications(columns, expected, remainder, frame):
@@ -388,7 +383,6 @@ def test_column_specifications(columns, expected, remainder, frame):
         (slice(None, "sex"), [0, 1]),
         (slice("site", None), [3, 4]),
     ],
-    ids=str,
 )
 def test_slices_of_names_include_their_end(columns, expected, frame):
     transformer = make_column_transformer(("passthrough", columns)).fit(frame)

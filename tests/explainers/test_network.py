@@ -346,7 +346,7 @@ def test_targets_that_do_not_exist(outputs, target, message):
 # --- tensors --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [TorchMLPClassifier, MLPClassifier, Dense], ids=str)
+@pytest.mark.parametrize("make", [TorchMLPClassifier, MLPClassifier, Dense])
 def test_tensor_has_the_networks_dtype_and_owns_writable_memory(make, X):
     if make is Dense:
         estimator = Dense()
@@ -365,7 +365,7 @@ def test_tensor_has_the_networks_dtype_and_owns_writable_memory(make, X):
     np.testing.assert_array_equal(read_only, X[::-1])
 
 
-@pytest.mark.parametrize("make", [TorchMLPClassifier, MLPClassifier], ids=str)
+@pytest.mark.parametrize("make", [TorchMLPClassifier, MLPClassifier])
 def test_columns_in_another_order_do_not_pass(make, X):
     frame = pd.DataFrame(X, columns=list("abcdef"))
     settings = SMALL if make is TorchMLPClassifier else SMALL_SKLEARN
