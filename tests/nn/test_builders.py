@@ -272,6 +272,11 @@ REFUSED = {
     "permute": (lambda x: x.permute(1, 0), (2,), r"permute in Call at 'inner.0'"),
     "chunk": (lambda x: x.chunk(2, 1)[0], (4,), r"chunk in Call at 'inner.0'"),
     "slice": (lambda x: x[:, :2], (4,), r"getitem in Call at 'inner.0'"),
+    "linear-of-itself": (
+        lambda x: F.linear(x, x),
+        (4,),
+        r"linear in Call at 'inner.0' computes its weight",
+    ),
     "exp": (torch.exp, (4,), r"exp in Call at 'inner.0'"),
     "functional-layer-norm": (
         lambda x: F.layer_norm(x, (4,)),

@@ -1,0 +1,270 @@
+"""The analysis: search the pruning rate, fit the networks and the baselines, score them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from sklearn import metrics
+from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import cross_validate, train_test_split
+from sklearn.pipeline import Pipeline
+
+from sknninterp.cli._arguments import Settings
+from sknninterp.cli._design import (
+    folds,
+    make_model,
+    make_network,
+    make_preprocessor,
+    rate_parameter,
+    split,
+)
+from sknninterp.cli._messages import CommandError, progress
+from sknninterp.cli._problem import Problem
+
+MOST_SEARCH_ROWS = 20_000
+_LOGISTIC_ITERATIONS = 300
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score of predictions on the test part.
+
+    Attributes
+    ----------
+    key, label : str
+        Name for programs and for people.
+    function : callable
+        Of `(y, prediction)`; the prediction is the probabilities of the classes, or values.
+    """
+
+    key: str
+    label: str
+    function: Callable[[np.ndarray, np.ndarray], float]
+
+
+def _of_labels(function):
+    return lambda y, proba: function(y, proba.argmax(axis=1))
+
+
+def _of_positive(function):
+    return lambda y, proba: function(y, proba[:, 1])
+
+
+def _one_against_rest_auc(y, proba):
+    return metrics.roc_auc_score(y, proba, multi_class="ovr", labels=range(proba.shape[1]))
+
+
+_ACCURACIES = [
+    Metric("accuracy", "accuracy", _of_labels(metrics.accuracy_score)),
+    Metric("balanced_accuracy", "balanced acc.", _of_labels(metrics.balanced_accuracy_score)),
+]
+METRICS: dict[str, list[Metric]] = {
+    "binary": [
+        Metric("roc_auc", "ROC AUC", _of_positive(metrics.roc_auc_score)),
+        Metric("average_precision", "avg. precision", _of_positive(metrics.average_precision_score)),
+        *_ACCURACIES,
+        Metric("brier", "Brier score", _of_positive(metrics.brier_score_loss)),
+    ],
+    "multiclass": [
+        Metric("roc_auc", "ROC AUC (1 v rest)", _one_against_rest_auc),
+        *_ACCURACIES,
+        Metric("log_loss", "log loss", lambda y, p: metrics.log_loss(y, p, labels=range(p.shape[1]))),
+    ],
+    "regression": [
+        Metric("r2", "R2", metrics.r2_score),
+        Metric("mae", "MAE", metrics.mean_absolute_error),
+    ],
+}
+# What the search of the pruning rate goes by: scikit-learn's name of the scorer, and people's.
+SEARCH_SCORES = {
+    "binary": ("roc_auc", "ROC AUC"),
+    "multiclass": ("balanced_accuracy", "balanced accuracy"),
+    "regression": ("r2", "R2"),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A fitted network: its seed and its scores on the test part."""
+
+    seed: int
+    network: object
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """All that was fitted.
+
+    Attributes
+    ----------
+    train, test : ndarray
+        Positions of the rows.
+    search : DataFrame or None
+        Per pruning rate the columns `rate`, `mean`, `sd` and one for each fold; None where there
+        was one rate only.
+    n_search_rows : int
+    rate : float
+        The pruning rate that was chosen.
+    preprocess : ColumnTransformer
+        Fitted on the training part.
+    runs : list of Run
+    baselines : dict of str to dict of str to float
+        Scores by model.
+    notes : list of str
+    """
+
+    train: np.ndarray
+    test: np.ndarray
+    search: pd.DataFrame | None
+    n_search_rows: int
+    rate: float
+    preprocess: ColumnTransformer
+    runs: list[Run]
+    baselines: dict[str, dict[str, float]]
+    notes: list[str] = field(default_factory=list)
+
+    def pipeline(self, run: Run) -> Pipeline:
+        """Return a fitted pipeline, from the user's columns to the prediction of one run."""
+        return Pipeline([("preprocess", self.preprocess), ("network", run.network)])
+
+
+def analyse(problem: Problem, settings: Settings) -> Analysis:
+    """Split, search, fit and score."""
+    notes: list[str] = []
+    train, test = split(problem, settings)
+    rows = _search_rows(problem, train, settings.seed)
+    if len(rows) < len(train):
+        notes.append(
+            f"The pruning rate was searched on {len(rows):,} of the {len(train):,} training rows."
+        )
+    search, rate = None, settings.pruning_rates[0]
+    if len(settings.pruning_rates) > 1:
+        search = _search(problem, rows, settings)
+        rate = float(search.loc[search["mean"].idxmax(), "rate"])
+    preprocess = make_preprocessor(problem)
+    encoded = preprocess.fit_transform(problem.X.iloc[train])
+    parts = _Parts(
+        encoded, problem.y[train], preprocess.transform(problem.X.iloc[test]), problem.y[test]
+    )
+    runs = _fit_runs(problem, settings, rate, parts)
+    baselines = _fit_baselines(problem, settings, parts, notes)
+    return Analysis(train, test, search, len(rows), rate, preprocess, runs, baselines, notes)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The encoded training and test part."""
+
+    X: np.ndarray
+    y: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+
+    def score(self, model, metrics_: list[Metric]) -> dict[str, float]:
+        """Return the scores of a fitted model on the test part."""
+        predict = getattr(model, "predict_proba", model.predict)
+        prediction = predict(self.X_test)
+        return {one.key: float(one.function(self.y_test, prediction)) for one in metrics_}
+
+
+# -- the search ----------------------------------------------------------------------------------
+
+
+def _search_rows(problem, train, seed):
+    """Return the training rows that the search sees: a sample where there are very many."""
+    if len(train) <= MOST_SEARCH_ROWS:
+        return train
+    stratify = None if problem.is_regression else problem.y[train]
+    rows, _ = train_test_split(
+        train, train_size=MOST_SEARCH_ROWS, stratify=stratify, random_state=seed
+    )
+    return np.sort(rows)
+
+
+def _search(problem, rows, settings):
+    """Return the cross-validated scores of every pruning rate."""
+    parts = folds(problem, rows, settings.seed)
+    X, y = problem.X.iloc[rows], problem.y[rows]
+    scorer, _ = SEARCH_SCORES[problem.task]
+    table = []
+    bar = progress(
+        settings.pruning_rates, what="Searching the pruning rate", quiet=settings.quiet
+    )
+    for rate in bar:
+        model = make_model(problem, settings, len(rows), rate)
+        with _errors_of_training():
+            results = cross_validate(
+                model, X, y, cv=parts, scoring=scorer, n_jobs=settings.jobs, error_score="raise"
+            )
+        scores = results["test_score"]
+        by_fold = {f"fold_{i}": score for i, score in enumerate(scores, 1)}
+        table.append({"rate": rate, "mean": scores.mean(), "sd": scores.std(ddof=1), **by_fold})
+    return pd.DataFrame(table)
+
+
+# -- networks and baselines ----------------------------------------------------------------------
+
+
+def _fit_runs(problem, settings, rate, parts):
+    """Return one network for each seed."""
+    seeds = range(settings.seed, settings.seed + settings.runs)
+    networks = [make_network(problem, settings, len(parts.y), rate, seed) for seed in seeds]
+    fits = Parallel(n_jobs=settings.jobs, return_as="generator")(
+        delayed(_fit)(network, parts.X, parts.y) for network in networks
+    )
+    bar = progress(fits, what="Fitting networks", quiet=settings.quiet, total=len(networks))
+    chosen = METRICS[problem.task]
+    return [
+        Run(seed, network, parts.score(network, chosen))
+        for seed, network in zip(seeds, bar, strict=True)
+    ]
+
+
+def _fit(network, X, y):
+    with _errors_of_training():
+        return network.fit(X, y)
+
+
+@contextmanager
+def _errors_of_training() -> Iterator[None]:
+    """Turn an error of an estimator, such as training that diverges, into one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise CommandError(f"the network cannot be fitted: {error}") from error
+
+
+def _fit_baselines(problem, settings, parts, notes):
+    """Return the scores of models that a network should beat."""
+    if problem.is_regression:
+        models = {
+            "gradient boosting": HistGradientBoostingRegressor(random_state=settings.seed),
+            "ridge regression": RidgeCV(np.logspace(-2, 4, 13)),
+            "no features": DummyRegressor(),
+        }
+    else:
+        models = {
+            "gradient boosting": HistGradientBoostingClassifier(random_state=settings.seed),
+            "logistic regression": LogisticRegression(max_iter=_LOGISTIC_ITERATIONS),
+            "no features": DummyClassifier(),
+        }
+    scores = {}
+    for name, model in progress(models.items(), what="Fitting baselines", quiet=settings.quiet):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(parts.X, parts.y)
+        if name == "logistic regression" and model.n_iter_.max() >= _LOGISTIC_ITERATIONS:
+            notes.append(f"Logistic regression was stopped after {_LOGISTIC_ITERATIONS} steps.")
+        scores[name] = parts.score(model, METRICS[problem.task])
+    return scores
