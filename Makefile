@@ -49,7 +49,8 @@ format: $(TEST_ENV) ## rewrite the code in the house style
 
 bench: $(TEST_ENV) ## how to run the benchmarks
 	@echo "Each benchmark is a script that prints a table and writes JSON; --help lists its options:"
-	@for script in benchmarks/[!_]*.py; do echo "  $(PY) $$script"; done
+	@for script in benchmarks/[!_]*.py; do \
+	    echo "  SKNNINTERP_DATA=... $(PY) -m benchmarks.$$(basename "$$script" .py)"; done
 
 clean: ## remove what the other targets wrote, but keep .venv
 	rm -rf build dist *.egg-info demo-output demo-readmission-output htmlcov .coverage .coverage.* \

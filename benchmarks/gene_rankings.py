@@ -107,7 +107,7 @@ def study(name: str, n_seeds: int, data_home) -> dict:
         rows,
         ["method", *KNOWN[name], "agreement"],
     )
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
     accuracy = {
         f"{label}, {decay}": cross_val_score(
             network(tuned, 0, decay), X, y, cv=folds, scoring="balanced_accuracy"
@@ -116,7 +116,7 @@ def study(name: str, n_seeds: int, data_home) -> dict:
         for label, tuned in [("plain", False), ("ANT 75 %", True)]
     }
     accuracy = {k: f"{v.mean():.3f} +- {v.std():.3f}" for k, v in accuracy.items()}
-    print("balanced accuracy, 5 folds:", accuracy)
+    print("balanced accuracy, 3 folds:", accuracy)
     return {"shape": X.shape, "ranks": rows, "balanced_accuracy": accuracy}
 
 

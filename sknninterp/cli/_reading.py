@@ -29,8 +29,9 @@ _CELLS_PER_CHUNK = 5_000_000
 _SAMPLE_ROWS = 20
 # float32 holds whole numbers exactly up to here; identifiers beyond would fall together.
 _LARGEST_IN_FLOAT32 = 2**24
-# The encoded table in float32, gradient boosting's copy in float64, and passing copies of parts.
-_BYTES_PER_ENCODED_CELL = 20
+# The encoded table in float32, gradient boosting's copy in float64, and passing copies of parts;
+# measured on 600,000 rows.
+_BYTES_PER_ENCODED_CELL = 24
 _MOST_VALUES_COUNTED = int(1 / MIN_FREQUENCY)
 
 

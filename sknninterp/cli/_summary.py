@@ -21,9 +21,10 @@ _NAME_WIDTH = 40
 
 _MEANINGS = {
     "pwp": (
-        "PWP: the (scaled) value of a feature times its weights through the network; the importance "
+        "PWP: the scaled value of a feature times its weights through the network; the importance "
         "is the mean magnitude over the test rows, as a share of all. In explanations.csv a "
-        "contribution above 0 speaks for the prediction, one below 0 against it."
+        "contribution above 0 speaks for the prediction, one below 0 against it; 0 is what an "
+        "average row has."
     ),
     "garson": (
         "Garson: the magnitudes of the weights on all paths from a feature to the output, as a "
@@ -34,9 +35,11 @@ _MEANINGS = {
         "the importance is the magnitude, as a share of all. They are the same for every row."
     ),
 }
-_CAUTION = (
+_CAUTIONS = (
+    "Weights are followed as if the network were linear: a feature that matters only together with "
+    "others, or whose high and low values mean the same, may rank too low.",
     "An importance says what these networks use, not what causes the outcome; features that say "
-    "the same may share or swap importance."
+    "the same may share or swap importance.",
 )
 
 
@@ -54,7 +57,7 @@ def summary(
         _search_section(problem, analysis),
         _scores_section(problem, analysis),
         _ranking_section(settings, ranking),
-        _notes_section([*notes, _MEANINGS[settings.explainer], _CAUTION]),
+        _notes_section([*notes, _MEANINGS[settings.explainer], *_CAUTIONS]),
     ]
     return "\n\n".join(section for section in sections if section)
 
