@@ -73,7 +73,7 @@ def _load(arguments):
     file = inspect_file(arguments.data)
     check_names(file.columns, settings)
     columns, as_text = roles(file.columns, settings)
-    file, scan = scan_file(file, columns, settings.quiet)
+    file, scan = scan_file(file, settings.quiet)
     check_memory(file, scan, columns)
     frame = read_file(file, scan, columns, as_text, settings.quiet)
     return frame, settings, f"What predicts {settings.target!r} in {file.path.name}?", file.notes

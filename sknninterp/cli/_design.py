@@ -69,9 +69,12 @@ def _stratifies_groups(groups, problem):
 
 
 def _check_parts(problem, train, test):
+    """Raise an error if a class is missing in one of the parts, as can happen with groups."""
+    if problem.is_regression:
+        return
     for part, rows, least in (("training", train, 2), ("test", test, 1)):
-        sizes = np.bincount(problem.y[rows].astype(int), minlength=len(problem.classes))
-        for label, size in zip(problem.classes, sizes, strict=False):
+        sizes = np.bincount(problem.y[rows], minlength=len(problem.classes))
+        for label, size in zip(problem.classes, sizes, strict=True):
             if size < least:
                 where = f" (groups of {problem.group_name!r})" if problem.group_name else ""
                 raise CommandError(
@@ -86,7 +89,7 @@ def folds(problem: Problem, rows: np.ndarray, seed: int) -> list[tuple[np.ndarra
     groups = None if problem.groups is None else problem.groups[rows]
     n_folds = 5 if len(rows) <= _MANY_FOLDS_UP_TO else 3
     if not problem.is_regression:
-        n_folds = max(2, min(n_folds, np.bincount(y.astype(int)).min()))
+        n_folds = max(2, min(n_folds, np.bincount(y).min()))
     if groups is None:
         kind = KFold if problem.is_regression else StratifiedKFold
     else:
@@ -186,12 +189,6 @@ def make_model(problem: Problem, settings: Settings, n_rows: int, rate: float) -
     """Return the whole unfitted pipeline, from the user's columns to the prediction."""
     network = make_network(problem, settings, n_rows, rate, settings.seed)
     return Pipeline([("preprocess", make_preprocessor(problem)), ("network", network)])
-
-
-def rate_parameter(problem: Problem) -> str:
-    """Return the name of the pruning rate in the pipeline."""
-    inner = "regressor__" if problem.is_regression else ""
-    return f"network__{inner}pruning_rate"
 
 
 def inner_network(network):

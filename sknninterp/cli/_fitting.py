@@ -25,7 +25,6 @@ from sknninterp.cli._design import (
     make_model,
     make_network,
     make_preprocessor,
-    rate_parameter,
     split,
 )
 from sknninterp.cli._messages import CommandError, progress
@@ -45,11 +44,13 @@ class Metric:
         Name for programs and for people.
     function : callable
         Of `(y, prediction)`; the prediction is the probabilities of the classes, or values.
+    lower_is_better : bool, default=False
     """
 
     key: str
     label: str
     function: Callable[[np.ndarray, np.ndarray], float]
+    lower_is_better: bool = False
 
 
 def _of_labels(function):
@@ -64,6 +65,10 @@ def _one_against_rest_auc(y, proba):
     return metrics.roc_auc_score(y, proba, multi_class="ovr", labels=range(proba.shape[1]))
 
 
+def _log_loss(y, proba):
+    return metrics.log_loss(y, proba, labels=range(proba.shape[1]))
+
+
 _ACCURACIES = [
     Metric("accuracy", "accuracy", _of_labels(metrics.accuracy_score)),
     Metric("balanced_accuracy", "balanced acc.", _of_labels(metrics.balanced_accuracy_score)),
@@ -71,18 +76,20 @@ _ACCURACIES = [
 METRICS: dict[str, list[Metric]] = {
     "binary": [
         Metric("roc_auc", "ROC AUC", _of_positive(metrics.roc_auc_score)),
-        Metric("average_precision", "avg. precision", _of_positive(metrics.average_precision_score)),
+        Metric(
+            "average_precision", "avg. precision", _of_positive(metrics.average_precision_score)
+        ),
         *_ACCURACIES,
-        Metric("brier", "Brier score", _of_positive(metrics.brier_score_loss)),
+        Metric("brier", "Brier score", _of_positive(metrics.brier_score_loss), True),
     ],
     "multiclass": [
         Metric("roc_auc", "ROC AUC (1 v rest)", _one_against_rest_auc),
         *_ACCURACIES,
-        Metric("log_loss", "log loss", lambda y, p: metrics.log_loss(y, p, labels=range(p.shape[1]))),
+        Metric("log_loss", "log loss", _log_loss, True),
     ],
     "regression": [
         Metric("r2", "R2", metrics.r2_score),
-        Metric("mae", "MAE", metrics.mean_absolute_error),
+        Metric("mae", "MAE", metrics.mean_absolute_error, True),
     ],
 }
 # What the search of the pruning rate goes by: scikit-learn's name of the scorer, and people's.
@@ -137,6 +144,15 @@ class Analysis:
     def pipeline(self, run: Run) -> Pipeline:
         """Return a fitted pipeline, from the user's columns to the prediction of one run."""
         return Pipeline([("preprocess", self.preprocess), ("network", run.network)])
+
+
+def summarise(runs: list[Run]) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation of every score over the runs."""
+    values = {key: np.array([run.scores[key] for run in runs]) for key in runs[0].scores}
+    return {
+        key: {"mean": v.mean(), "sd": v.std(ddof=1) if len(v) > 1 else np.nan}
+        for key, v in values.items()
+    }
 
 
 def analyse(problem: Problem, settings: Settings) -> Analysis:
@@ -198,9 +214,7 @@ def _search(problem, rows, settings):
     X, y = problem.X.iloc[rows], problem.y[rows]
     scorer, _ = SEARCH_SCORES[problem.task]
     table = []
-    bar = progress(
-        settings.pruning_rates, what="Searching the pruning rate", quiet=settings.quiet
-    )
+    bar = progress(settings.pruning_rates, what="Searching the pruning rate", quiet=settings.quiet)
     for rate in bar:
         model = make_model(problem, settings, len(rows), rate)
         with _errors_of_training():

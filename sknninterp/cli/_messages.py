@@ -34,7 +34,7 @@ def unknown_name(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(repr(by_lower[one]) for one in close)}?"
-    return f"there are {listed(known)}."
+    return f"there are {listed(known)}"
 
 
 def bar_options(what: str, quiet: bool) -> dict:

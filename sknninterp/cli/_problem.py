@@ -220,7 +220,8 @@ def _features(X, settings, notes):
     if len(empty):
         notes.append(f"Left out, since they have no values: {listed(empty)}.")
     X = X.drop(columns=empty)
-    constant = X.columns[X.nunique(dropna=False) <= 1]
+    n_values = X.nunique(dropna=False)
+    constant = n_values.index[n_values <= 1]
     if len(constant):
         notes.append(f"Left out, since they have one value only: {listed(constant)}.")
     X = X.drop(columns=constant)

@@ -18,13 +18,14 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from sknninterp.cli._problem import MIN_FREQUENCY
 from sknninterp.cli._messages import CommandError, bar_options
+from sknninterp.cli._problem import MIN_FREQUENCY
 
 MISSING = ("", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "?", ".")
 
 # Spreadsheets start their UTF-8 with a byte-order mark, or write the encoding of western Windows.
 _ENCODING, _OTHER_ENCODING = "utf-8-sig", "latin-1"
+_MAGIC_OF_ARCHIVES = (b"PK\3\4", b"\x1f\x8b")  # spreadsheets, and gzip without .gz in the name
 _CELLS_PER_CHUNK = 5_000_000
 _SAMPLE_ROWS = 20
 # float32 holds whole numbers exactly up to here; identifiers beyond would fall together.
@@ -158,9 +159,10 @@ def _first_line(path, encoding):
     opened = gzip.open if _compression(path) else open
     with opened(path, "rb") as file:
         line = next((line for line in file if line.strip()), b"")
-    if b"\0" in line or line.startswith(b"PK"):
+    if b"\0" in line or line.startswith(_MAGIC_OF_ARCHIVES):
         raise CommandError(
-            f"'{path}' is not a text file: save the table as CSV (UTF-8), a spreadsheet too"
+            f"'{path}' is not a CSV file: save a spreadsheet as CSV (UTF-8), and let the name of a "
+            "gzipped file end in .gz"
         )
     if not line:
         raise CommandError(f"'{path}' is empty")
@@ -168,33 +170,28 @@ def _first_line(path, encoding):
 
 
 def _has_decimal_comma(sample):
-    cells = sample.stack()
+    cells = pd.Series(sample.to_numpy().ravel())
     return bool(
         cells.str.fullmatch(r"[+-]?\d+,\d+").any()
         and not cells.str.fullmatch(r"[+-]?\d+\.\d+").any()
     )
 
 
-def scan_file(
-    file: TextFile, columns: Collection[str], quiet: bool
-) -> tuple[TextFile, Scan]:
-    """Read columns of a file once, in chunks; return the file with the encoding that it has."""
+def scan_file(file: TextFile, quiet: bool) -> tuple[TextFile, Scan]:
+    """Read a file once, in chunks; return it with the encoding that it turned out to have."""
     try:
-        return file, _scan(file, columns, quiet)
+        return file, _scan(file, quiet)
     except UnicodeDecodeError:
         file = replace(file, encoding=_OTHER_ENCODING)
-        return file, _scan(file, columns, quiet)
+        return file, _scan(file, quiet)
 
 
-def _scan(file, columns, quiet):
+def _scan(file, quiet):
     scan = Scan()
-    options = {
-        "usecols": list(columns),
-        "chunksize": max(200, _CELLS_PER_CHUNK // len(columns)),
-        "low_memory": False,
-    }
+    chunk_size = max(200, _CELLS_PER_CHUNK // len(file.columns))
     with _opened(file, "Looking through the file", quiet) as handle:
-        for chunk in _read(file, handle, **options):
+        # All columns: if asked for some, pandas passes over rows with too many values.
+        for chunk in _read(file, handle, chunksize=chunk_size, low_memory=False):
             scan.add(chunk)
     return scan
 
@@ -235,12 +232,15 @@ def read_file(
     """
     dtypes = {}
     for name in columns:
-        if name in scan.text or name in as_text:
+        if name in as_text:
+            dtypes[name] = "str"  # pandas would make numbers of categories that look like them
+        elif name in scan.text:
             dtypes[name] = "category"
         else:
             dtypes[name] = "float64" if name in scan.large else "float32"
     with _opened(file, "Reading the file", quiet) as handle:
         frame = _read(file, handle, usecols=list(columns), dtype=dtypes)
+    frame = frame.astype(dict.fromkeys(as_text, "category"))
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
     return frame
 
@@ -271,7 +271,8 @@ def _opened(file: TextFile, what: str, quiet: bool) -> Iterator:
     size = file.path.stat().st_size
     with (
         _errors_of(file.path),
-        open(file.path, "rb") as raw,
+        # Unbuffered: pandas would take the bytes past tqdm, with a buffer's `read1`.
+        open(file.path, "rb", buffering=0) as raw,
         tqdm.wrapattr(raw, "read", total=size, **bar_options(what, quiet)) as counted,
     ):
         yield counted

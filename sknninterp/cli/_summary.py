@@ -10,11 +10,10 @@ import numpy as np
 
 from sknninterp.cli._arguments import Settings
 from sknninterp.cli._design import Schedule, inner_network
-from sknninterp.cli._fitting import METRICS, SEARCH_SCORES, Analysis
+from sknninterp.cli._fitting import METRICS, SEARCH_SCORES, Analysis, summarise
 from sknninterp.cli._messages import counted
 from sknninterp.cli._problem import Problem
 from sknninterp.cli._ranking import Ranking
-from sknninterp.cli._writing import summarise
 
 _WIDTH = 100
 _NAME_WIDTH = 40
@@ -28,11 +27,13 @@ _MEANINGS = {
     ),
     "garson": (
         "Garson: the magnitudes of the weights on all paths from a feature to the output, as a "
-        "share of all. They are the same for every row."
+        "share of all. They are the same for every row, and a column with many categories counts "
+        "all of them."
     ),
     "olden": (
         "Olden: the weights on all paths from a feature to the output, summed with their signs; "
-        "the importance is the magnitude, as a share of all. They are the same for every row."
+        "the importance is the magnitude, as a share of all. They are the same for every row, and "
+        "those of a column's categories may cancel."
     ),
 }
 _CAUTIONS = (
@@ -162,24 +163,23 @@ def _scores_section(problem, analysis):
     rows = [["", *(one.label for one in chosen)]]
     network = summarise(analysis.runs)
     n_runs = counted(len(analysis.runs), "run")
-    rows.append(
-        [f"network ({n_runs})", *(_with_spread(**network[one.key]) for one in chosen)]
-    )
+    rows.append([f"network ({n_runs})", *(_with_spread(**network[one.key]) for one in chosen)])
     for name, scores in analysis.baselines.items():
         rows.append([name, *(_number(scores[one.key]) for one in chosen)])
     lines = _table(rows, align="<" + ">" * len(chosen))
-    return _section(f"Scores on the {len(analysis.test):,} test rows", [*lines, "", *_legend(chosen)])
+    return _section(
+        f"Scores on the {len(analysis.test):,} test rows", [*lines, "", *_legend(chosen)]
+    )
 
 
 def _legend(chosen):
-    keys = {one.key for one in chosen}
-    low = [one.label for one in chosen if one.key in ("brier", "log_loss", "mae")]
+    lower = " and ".join(one.label for one in chosen if one.lower_is_better)
     text = (
-        f"Lower is better for {low[0]}, higher for the others. ± is the standard deviation over "
-        "the runs, which differ in their seed only; it does not show the chance in who is in the "
-        "test part."
+        f"Lower is better for {lower}, higher for the others. ± is the standard deviation over the "
+        "runs, which differ in their seed only; it does not show the chance in who is in the test "
+        "part."
     )
-    if "average_precision" in keys:
+    if "brier" in {one.key for one in chosen}:
         text += " For accuracies a row counts as positive from a probability of 0.5."
     return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
 

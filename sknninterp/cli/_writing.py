@@ -16,7 +16,7 @@ import sknninterp
 from sknninterp import plotting
 from sknninterp.cli._arguments import Settings
 from sknninterp.cli._design import Schedule, inner_network
-from sknninterp.cli._fitting import SEARCH_SCORES, Analysis
+from sknninterp.cli._fitting import SEARCH_SCORES, Analysis, summarise
 from sknninterp.cli._messages import CommandError, progress
 from sknninterp.cli._problem import Problem
 from sknninterp.cli._ranking import MOST_EXPLAINED_ROWS, Ranking, explain_rows
@@ -34,7 +34,9 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise CommandError(f"--out: nothing can be written to '{folder}': {error}") from None
+        raise CommandError(
+            f"--out: nothing can be written to '{folder}': {error.strerror}"
+        ) from None
 
 
 def write_tables(
@@ -82,15 +84,6 @@ def write_scores(folder: Path, record: dict) -> dict[str, str]:
     text = json.dumps(record, indent=2, allow_nan=False, ensure_ascii=False)
     (folder / "scores.json").write_text(text + "\n", encoding="utf-8")
     return {"scores.json": "scores, settings, versions and these notes, for programs"}
-
-
-def summarise(runs) -> dict[str, dict[str, float]]:
-    """Return mean and standard deviation of every score over the runs."""
-    values = {key: np.array([run.scores[key] for run in runs]) for key in runs[0].scores}
-    return {
-        key: {"mean": v.mean(), "sd": v.std(ddof=1) if len(v) > 1 else math.nan}
-        for key, v in values.items()
-    }
 
 
 def _versions():
@@ -238,4 +231,3 @@ def _title(problem):
     if problem.task == "binary":
         return f"{problem.target} = {problem.classes[1]}"
     return problem.target
-

@@ -51,7 +51,7 @@ class Schedule:
     def epochs(self) -> list[int]:
         """Epochs, counted from 1, after which neurons go."""
         first = self.tuning_start * self.max_epochs - 1e-9
-        last = min(self.max_epochs - 1, self.tuning_stop * self.max_epochs + 1e-9)
+        last = self.tuning_stop * self.max_epochs + 1e-9
         return [
             e for e in range(1, self.max_epochs) if e % self.tuning_step == 0 and first <= e <= last
         ]

@@ -122,7 +122,7 @@ def _cut(owner, name, cuts, optimizers) -> None:
 def _slice(tensor: Tensor, cuts: dict[int, Tensor]) -> Tensor:
     for axis, kept in cuts.items():
         tensor = tensor.index_select(axis, kept.to(tensor.device))
-    return tensor.contiguous()
+    return tensor
 
 
 def _cut_state(optimizer, parameter, before, cuts) -> None:

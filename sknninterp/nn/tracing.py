@@ -250,7 +250,7 @@ class Call:
             raise self.error("follows a softmax, which is read only at the end")
         node = builder(self)
         sizes = {int(np.prod(n.shape)) for n in (node, *node.inputs)}
-        if len(self.value) != 2 or (isinstance(node, Reshape) and len(sizes) != 1):
+        if isinstance(node, Reshape) and len(sizes) != 1:
             raise self.error("does not keep the samples of a batch apart")
         return node
 

@@ -421,6 +421,14 @@ def test_ties_go_to_the_lowest_index():
     assert [r.neuron for r in tuner.history] == [1, 3, 2, 5]
 
 
+def test_ties_among_many_go_to_the_lowest_index():
+    module = MLP(3, 2, (300,))
+    scores = torch.arange(300) % 2
+    tuner = NeuronTuner(Schedule(2, n_tuned=140, tuning_stop=1.0), criterion=lambda _: [scores])
+    removed = tuner.start(module, (3,)).step(module, 1, [])
+    assert [r.neuron for r in removed] == list(range(1, 280, 2))
+
+
 def test_the_same_training_removes_the_same_neurons():
     x, y = toy()
     for criterion in ("kl", "random"):
