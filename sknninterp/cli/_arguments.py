@@ -14,29 +14,33 @@ TASKS = ("auto", "classification", "regression")
 DEMOS = ("breast-cancer", "readmission")
 
 _RANK = """\
-Rank the columns of a table by what neural networks use of them to predict one column.
+Rank the columns of a table by what neural networks use of them to predict one
+column.
 
-The table is a CSV file with a header: comma, semicolon or tab between the values, gzipped or not.
-Empty cells and NA, N/A, NaN, NULL, ? and . are missing values ("None" is a value). Columns of
-numbers are taken as quantities: missing values are filled by the median and marked as missing, and
-after scaling the values are cut at 10 standard deviations. All other columns are categories, and
-those in fewer than 0.5 % of the rows are one category together.
+The table is a CSV file with a header: comma, semicolon or tab between the
+values, gzipped or not. Empty cells and NA, N/A, NaN, NULL, ? and . are missing
+values ("None" is a value). Columns of numbers are taken as quantities: missing
+values are filled by the median and marked as missing, and after scaling, values
+are cut at 10 standard deviations. All other columns are categories, and those
+in fewer than 0.5 % of the rows are one category together.
 
-A part of the rows is held out for testing. On the others the pruning rate (the share of its
-neurons that a network loses while it trains) is searched by cross-validation, and the best one is
-fitted with several seeds. The ranking is computed on the test part.
+A part of the rows is held out for testing. On the others the pruning rate (the
+share of its neurons that a network loses while it trains) is searched by
+cross-validation, on at most 20,000 rows, and networks of the best rate are
+fitted with several seeds (AdamW, weight decay 1, dropout 0.2, early stopping
+from 2,000 rows on). The ranking is computed on the test part.
 """
 _RANK_EXAMPLES = """\
 examples:
   sknninterp rank heart.csv --target disease --positive yes --out results
-  sknninterp rank visits.csv.gz --target readmitted --positive "<30" --group patient_nbr \\
-      --id-columns encounter_id --out results
+  sknninterp rank visits.csv.gz --target readmitted --positive "<30" \\
+      --group patient_nbr --id-columns encounter_id --out results
 """
 _DEMO = """\
-Do what "rank" does on data that come with scikit-learn (569 breast tumours, 30 measurements), or
-on the readmission data (about 100,000 hospital stays of diabetic patients). The latter are looked
-for in --data-home, in the folder that the environment variable SKNNINTERP_DATA names, and on
-OpenML.
+Do what "rank" does on data that come with scikit-learn (569 breast tumours, 30
+measurements), or on the readmission data (about 100,000 hospital stays of
+diabetic patients). The latter are looked for in --data-home, in the folder that
+the environment variable SKNNINTERP_DATA names, and on OpenML.
 """
 
 
@@ -96,6 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     for command in (rank, demo):
         _add_analysis_options(command)
+        _add_network_options(command)
         _add_output_options(command)
     return parser
 
@@ -154,19 +159,36 @@ def _add_analysis_options(parser):
         help="personalized weight products (the default), Garson's or Olden's importances",
     )
     parser.add_argument(
+        "--test-size",
+        type=_share,
+        default=Settings.test_size,
+        metavar="SHARE",
+        help="share of the rows (or groups) held out for testing (default: %(default)s)",
+    )
+    _add_number(parser, "runs", 1, "networks fitted, each with its own seed")
+    _add_number(parser, "seed", 0, "one seed gives the same results every time")
+    _add_number(parser, "jobs", 1, "networks fitted at the same time")
+
+
+def _add_number(parser, name, least, text):
+    parser.add_argument(
+        f"--{name}",
+        type=_whole(least),
+        default=getattr(Settings, name),
+        metavar="N",
+        help=f"{text} (default: %(default)s)",
+    )
+
+
+def _add_network_options(parser):
+    parser = parser.add_argument_group("the network")
+    parser.add_argument(
         "--pruning-rates",
         type=_rates,
         default=Settings.pruning_rates,
         metavar="R,R",
         help="shares of neurons removed, each from 0 to below 1, that are tried "
         "(default: 0,0.5,0.75)",
-    )
-    parser.add_argument(
-        "--runs",
-        type=_whole(1),
-        default=Settings.runs,
-        metavar="N",
-        help="networks fitted, each with its own seed (default: %(default)s)",
     )
     parser.add_argument(
         "--hidden",
@@ -182,27 +204,6 @@ def _add_analysis_options(parser):
         help="passes over the training rows (default: 60 up to 2,000 rows, 20 up to 500,000, else "
         "10; in batches of 32 rows, 256 from 2,000, 512 from 20,000, 2048 from 500,000 on)",
     )
-    parser.add_argument(
-        "--test-size",
-        type=_share,
-        default=Settings.test_size,
-        metavar="SHARE",
-        help="share of the rows (or groups) held out for testing (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--seed",
-        type=_whole(0),
-        default=Settings.seed,
-        metavar="N",
-        help="one seed gives the same results every time (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--jobs",
-        type=_whole(1),
-        default=Settings.jobs,
-        metavar="N",
-        help="networks fitted at the same time (default: %(default)s)",
-    )
 
 
 def _add_output_options(parser):
@@ -210,13 +211,7 @@ def _add_output_options(parser):
     output.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="folder for the results"
     )
-    output.add_argument(
-        "--top",
-        type=_whole(1),
-        default=Settings.top,
-        metavar="N",
-        help="features in the printed ranking and the plots (default: %(default)s)",
-    )
+    _add_number(output, "top", 1, "features in the printed ranking and the plots")
     output.add_argument(
         "--quiet", action="store_true", help="print errors only; the files are written all the same"
     )

@@ -7,7 +7,7 @@ import math
 import platform
 import tempfile
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -87,13 +87,8 @@ def write_scores(folder: Path, record: dict) -> dict[str, str]:
 
 
 def _versions():
-    found = {"sknninterp": sknninterp.__version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:  # installed in a way that leaves no metadata
-            found[name] = None
-    return found
+    own = {"sknninterp": sknninterp.__version__, "python": platform.python_version()}
+    return own | {name: version(name) for name in _LIBRARIES}
 
 
 def _data_record(problem, analysis):

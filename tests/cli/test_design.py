@@ -79,6 +79,22 @@ def test_class_that_only_one_group_has_is_an_error():
         split(prepare(frame, settings), settings)
 
 
+def test_folds_without_a_class_are_an_error():
+    frame = pd.DataFrame({"x": np.arange(90.0), "y": ["no"] * 60 + ["yes"] * 30})
+    frame["g"] = [*range(60), *np.repeat([97, 98, 99], 10)]
+    problem = prepare(frame, Settings("y", group="g"))
+    with pytest.raises(CommandError, match="a fold of the cross-validation lacks a class"):
+        folds(problem, np.arange(90), seed=0)
+
+
+def test_rows_of_a_single_group_cannot_be_cross_validated():
+    frame = pd.DataFrame({"x": np.arange(60.0), "y": np.tile(["no", "yes"], 30)})
+    frame["g"] = np.where(frame.index < 30, 1, 2)
+    problem = prepare(frame, Settings("y", group="g"))
+    with pytest.raises(CommandError, match="cannot be cross-validated"):
+        folds(problem, np.arange(30), seed=0)
+
+
 def test_test_part_smaller_than_the_number_of_classes_is_an_error(problem):
     with pytest.raises(CommandError, match="cannot be split"):
         split(problem, Settings("outcome", test_size=0.001))

@@ -102,6 +102,12 @@ def test_large_tables_are_searched_on_a_stratified_sample(problem, settings, mon
     assert problem.y[rows].mean() == pytest.approx(problem.y.mean(), abs=0.02)
 
 
+def test_logistic_regression_that_was_stopped_is_told(problem, settings, monkeypatch):
+    monkeypatch.setattr(_fitting, "_LOGISTIC_ITERATIONS", 1)
+    analysis = analyse(problem, replace(settings, pruning_rates=(0.0,), runs=1))
+    assert analysis.notes == ["Logistic regression was stopped after 1 steps."]
+
+
 @pytest.mark.parametrize(
     ("target", "task", "baseline"),
     [("length", "regression", "ridge regression"), ("stage", "multiclass", "logistic regression")],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 
 import numpy as np
 import pandas as pd
@@ -72,6 +73,11 @@ def test_text_deep_in_the_file_makes_the_whole_column_text(tmp_path, monkeypatch
 def test_only_wanted_columns_are_read(tmp_path):
     frame = read(write(tmp_path, "a,b,c\n1,2,3\n4,5,6\n"), columns=["c", "a"])
     assert sorted(frame.columns) == ["a", "c"]
+
+
+def test_names_are_stripped_unless_they_fall_together(tmp_path):
+    assert read(write(tmp_path, '"a ",b\n1,2\n')).columns.tolist() == ["a", "b"]
+    assert read(write(tmp_path, '"a ",a,a\n1,2,3\n')).columns.tolist() == ["a ", "a", "a.1"]
 
 
 def test_decimal_commas(tmp_path):
@@ -155,6 +161,17 @@ def test_distinct_values_are_counted_only_as_far_as_needed(tmp_path):
     path = write(tmp_path, f"a\n{rows}")
     _, scan = scan_file(inspect_file(path), quiet=True)
     assert scan.bytes_needed(["a"]) < 3000 * 210 * 24  # not 3000 columns
+
+
+def test_available_memory_without_linux(monkeypatch):
+    def missing(*args, **options):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(_reading.Path, "read_text", missing)
+    memory = available_memory()
+    assert memory == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.delattr(os, "sysconf")  # Windows
+    assert available_memory() is None
 
 
 def test_available_memory_is_plausible():
