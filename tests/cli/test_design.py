@@ -186,3 +186,13 @@ def test_regression_scales_its_target(clinic):
     problem = prepare(clinic, settings)
     model = make_model(problem, settings, 500, 0.0).fit(problem.X, problem.y)
     assert model.score(problem.X, problem.y) > 0.5  # values of about 100, not of about 0
+
+
+def test_weights_of_a_wide_table_decay_faster(problem):
+    settings = Settings("outcome")
+    n_columns = len(problem.numeric) + len(problem.categorical)
+    decay = {
+        n_rows: inner_network(make_model(problem, settings, n_rows, 0.5)[-1]).weight_decay
+        for n_rows in (n_columns - 1, n_columns)
+    }
+    assert decay[n_columns - 1] > decay[n_columns] > 0
