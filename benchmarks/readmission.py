@@ -51,7 +51,7 @@ HIDDEN = (128, 64)
 
 
 def preprocessing():
-    """One-hot and standardised, so that a column's zero is the cohort's mean."""
+    """Standardised and one-hot centred, so that a column's zero is the cohort's mean."""
     nominal = make_column_selector(dtype_include=["category", "object", "string"])
     numeric = make_column_selector(dtype_include="number")
     one_hot = make_pipeline(
@@ -59,11 +59,10 @@ def preprocessing():
         OneHotEncoder(
             min_frequency=0.005, handle_unknown="ignore", drop="if_binary", sparse_output=False
         ),
+        StandardScaler(with_std=False),
     )
-    return make_pipeline(
-        make_column_transformer((one_hot, nominal), (SimpleImputer(), numeric)),
-        StandardScaler(),
-    )
+    scaled = make_pipeline(SimpleImputer(), StandardScaler())
+    return make_column_transformer((one_hot, nominal), (scaled, numeric))
 
 
 def networks(seed: int, epochs: int) -> dict:
