@@ -28,7 +28,8 @@ A part of the rows is held out for testing. On the others the pruning rate (the
 share of its neurons that a network loses while it trains) is searched by
 cross-validation, on at most 20,000 rows, and networks of the best rate are
 fitted with several seeds (AdamW with weight decay 1, or 10 where there are more
-columns than rows, dropout 0.2, early stopping from 2,000 rows on). The ranking is computed on the test part.
+columns than rows, dropout 0.2, early stopping from 2,000 rows on). The ranking is
+computed on the test part.
 """
 _RANK_EXAMPLES = """\
 examples:
