@@ -29,7 +29,7 @@ help: ## list these targets
 demo: $(DEMO_ENV) ## rank the features of the breast-cancer data, into demo-output/
 	@$(PY) -m sknninterp.cli demo --out demo-output
 
-demo-readmission: $(DEMO_ENV) ## the same on 101,766 hospital encounters, into demo-readmission-output/
+demo-readmission: $(DEMO_ENV) ## the same on 99,343 hospital encounters, into demo-readmission-output/
 	@$(PY) -m sknninterp.cli demo --data readmission --out demo-readmission-output
 
 test: lint ## every check: lint, tests, doctests, coverage

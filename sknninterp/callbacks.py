@@ -261,15 +261,8 @@ class LateEarlyStopping(EarlyStopping):
     """skorch's early stopping that starts to count when the last neuron is gone.
 
     While neurons are still removed the best network so far may have more of them.
-
-    Parameters
-    ----------
-    **options
-        As `skorch.callbacks.EarlyStopping` takes them.
+    Its parameters are those of `skorch.callbacks.EarlyStopping`.
     """
-
-    def __init__(self, **options):
-        super().__init__(**options)
 
     def on_epoch_end(self, net, **kwargs):
         """Judge the epoch if its loss is that of a network which keeps its neurons."""

@@ -443,9 +443,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
-        tags.input_tags.two_d_array = True
         tags.input_tags.three_d_array = self.module is not None
-        tags.non_deterministic = False
         return tags
 
 
