@@ -4,6 +4,7 @@ from sknninterp.callbacks import NeuronTuning
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.explainers.explanation import Explanation
+from sknninterp.explainers.influence import InfluentialScores
 from sknninterp.explainers.weight_product import GarsonExplainer, OldenExplainer, PWPExplainer
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __all__ = [
     "ANTRegressor",
     "Explanation",
     "GarsonExplainer",
+    "InfluentialScores",
     "NeuronTuning",
     "OldenExplainer",
     "PWPExplainer",

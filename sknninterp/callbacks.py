@@ -60,7 +60,8 @@ class NeuronTuning(Callback):
         Share of `max_epochs` between which neurons are removed; the rest is recovery.
     target_layers : "all", int, str or a list of these, default="all"
         Hidden layers by index or name.
-    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "random"} or callable
+    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "influence", "random"} or \
+            callable
         What is judged, "kl" by default; a callable takes a
         :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
         layers, the highest to go first.

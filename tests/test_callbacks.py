@@ -111,7 +111,7 @@ def test_regressor():
 
 
 @pytest.mark.parametrize(
-    "criterion", ["kl", "magnitude", "apoz", "taylor", "selectivity", "random"]
+    "criterion", ["kl", "magnitude", "apoz", "taylor", "selectivity", "influence", "random"]
 )
 def test_every_criterion(criterion):
     fitted = net(Softmax, NeuronTuning(0.5, criterion=criterion)).fit(X, Y)

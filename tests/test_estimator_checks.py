@@ -15,6 +15,7 @@ from sknninterp import (
     ANTClassifier,
     ANTRegressor,
     GarsonExplainer,
+    InfluentialScores,
     OldenExplainer,
     PWPExplainer,
     TorchMLPClassifier,
@@ -28,6 +29,7 @@ DEFAULTS = [
     ANTRegressor(),
     PWPExplainer(),
     GarsonExplainer(),
+    InfluentialScores(),
     OldenExplainer(),
 ]
 

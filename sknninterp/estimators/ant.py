@@ -138,8 +138,8 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         Share of `max_epochs` between which neurons are removed; the rest is recovery.
     target_layers : "all", int, str or a list of these, default="all"
         Hidden layers to tune, by index or name.
-    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "random"} or callable, \
-            default="kl"
+    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "influence", "random"} or \
+            callable, default="kl"
         What decides which neurons go. A callable takes a
         :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
         layers, the highest to go first.
@@ -342,8 +342,8 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         Share of `max_epochs` between which neurons are removed; the rest is recovery.
     target_layers : "all", int, str or a list of these, default="all"
         Hidden layers to tune, by index or name.
-    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "random"} or callable, \
-            default="kl"
+    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "influence", "random"} or \
+            callable, default="kl"
         What decides which neurons go. A callable takes a
         :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
         layers, the highest to go first.

@@ -63,10 +63,7 @@ class _Reading:
     graph: Graph
     origins: object | None  # sparse (n_transformed, n_original), or None to keep columns apart
     feature_names: np.ndarray | None  # None for images
-
-    @property
-    def outputs(self) -> Outputs:
-        return self.network.outputs(math.prod(self.graph.output.shape))
+    outputs: Outputs
 
 
 class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
@@ -95,8 +92,21 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     # -- what an explainer is --------------------------------------------------------------------
 
     @abstractmethod
-    def _contributions(self, graph: Graph) -> Callable[[Tensor], Tensor]:
-        """A function of inputs (n, *shape) that gives contributions (n, *shape, n_outputs)."""
+    def _contributions(self, graph: Graph) -> Callable[[Tensor, Tensor | None], Tensor]:
+        """A function `(inputs, outputs) -> contributions`, (n, *shape, n_outputs).
+
+        `outputs` holds positions of outputs, (n, k), or (1, k) for all samples alike; None is all.
+        """
+
+    def _begin_fit(self, contributions) -> None:
+        """Hook: the function is about to be called with all of fit's samples."""
+
+    def _end_fit(self, contributions) -> None:
+        """Hook: it has been."""
+
+    def _data(self, graph: Graph, inputs: Tensor) -> Tensor:
+        """What the contributions are contributions of."""
+        return inputs
 
     @property
     def _is_signed(self) -> bool:
@@ -128,8 +138,9 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             # A ColumnTransformer finds columns by name, and would take them in another order.
             _check_feature_names(first, X, reset=False)
         totals = 0.0
-        for batch in self._batches(X):
+        for batch in self._batches(X, fitting=True):
             totals = totals + np.abs(batch.values).sum(0, dtype=np.float64)
+        self._end_fit(batch.contributions)
         if not np.isfinite(totals).all():
             raise ValueError(f"{type(self).__name__}: the contributions are not finite.")
         reading, means = batch.reading, totals / _num_samples(X)
@@ -163,24 +174,37 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
 
     # -- batches ---------------------------------------------------------------------------------
 
-    def _batches(self, X, positions=slice(None), signs=1) -> Iterator[_Batch]:
+    def _batches(self, X, positions=slice(None), signs=1, fitting=False) -> Iterator[_Batch]:
         """Contributions to outputs at some positions or to the "predicted", batch by batch."""
+        network = self._network
+        reading = contributions = batch = None
+
+        def bytes_each(inputs):
+            n_values = max(inputs[0].numel() * reading.outputs.n_outputs, batch.values[0].size)
+            return n_values * inputs.element_size()
+
+        for inputs in self._input_batches(X, bytes_each):
+            if reading is None:
+                reading = self._reading(network, tuple(inputs.shape[1:]))
+                contributions = self._contributions(reading.graph)
+                if fitting:
+                    self._begin_fit(contributions)
+            batch = self._batch(reading, contributions, inputs, positions, signs)
+            yield batch
+
+    def _input_batches(self, X, bytes_each: Callable[[Tensor], int]) -> Iterator[Tensor]:
+        """What the network sees of X; `bytes_each` says how much comes of each sample."""
         n_samples, network = _num_samples(X), self._network
-        reading = contributions = None
         start, size = 0, min(n_samples, self.batch_size or 32)
         with self._progress(n_samples) as progress:
             while start < n_samples:
                 rows = _safe_indexing(X, slice(start, start + size))
                 inputs = network.to_tensor(network.preprocess(rows))
-                if reading is None:
-                    reading = self._reading(network, tuple(inputs.shape[1:]))
-                    contributions = self._contributions(reading.graph)
-                yield self._batch(reading, contributions, inputs, positions, signs)
+                yield inputs
                 start += size
                 progress.update(len(inputs))
                 if self.batch_size is None:
-                    n_values = inputs[0].numel() * reading.outputs.n_outputs
-                    size = max(1, _BATCH_BYTES // (n_values * inputs.element_size()))
+                    size = max(1, _BATCH_BYTES // bytes_each(inputs))
 
     def _progress(self, n_samples):
         from tqdm.auto import tqdm
@@ -195,32 +219,44 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         graph = network.read(shape)
         if len(graph.output.shape) > 1:
             raise ValueError(f"The network's output has the axes {graph.output.shape}, not one.")
+        outputs = network.outputs(math.prod(graph.output.shape))
         if len(shape) > 1:
-            return _Reading(network, graph, None, None)
+            return _Reading(network, graph, None, None, outputs)
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             names = original_feature_names(self.estimator_, self.n_features_in_)
         steps = list(network.steps)
+        origins = None
         if self.columns == "transformed":
-            return _Reading(network, graph, None, transformed_feature_names(steps, shape[0], names))
-        return _Reading(network, graph, column_origins(steps, self.n_features_in_, names), names)
+            names = transformed_feature_names(steps, shape[0], names)
+        else:
+            origins = column_origins(steps, self.n_features_in_, names)
+        return _Reading(network, graph, origins, names, outputs)
 
     def _batch(self, reading, contributions, inputs, positions, signs) -> _Batch:
         predicted = None
         with evaluation(reading.graph.module), torch.no_grad():
-            values = contributions(inputs)
             if isinstance(positions, str):
                 predicted = reading.network.predict(reading.graph, inputs)
-                values = _pick(values, predicted, self._is_signed)
+                single = reading.outputs.n_outputs == 1  # a logit for the second class
+                values = contributions(inputs, (predicted * (not single))[:, None])[..., 0]
+                if single and self._is_signed:
+                    signs = (2 * predicted - 1).reshape(-1, *[1] * (values.ndim - 1))
                 predicted = predicted.cpu().numpy()
+            elif isinstance(positions, slice):
+                values = contributions(inputs, None)
             else:
-                values = values[..., positions]
-        if not np.all(np.equal(signs, 1)):
-            values = values * values.new_tensor(signs)
+                wanted = torch.as_tensor(positions, device=inputs.device)
+                values = contributions(inputs, wanted.reshape(1, -1))
+                values = values[..., 0] if wanted.ndim == 0 else values
+            signs = torch.as_tensor(signs)
+            if not (signs == 1).all():
+                values = values * signs.to(values)
+            data = self._data(reading.graph, inputs)
         values = values.cpu().numpy()
         if reading.origins is not None:
             values = sum_to_original(values, reading.origins)
-        return _Batch(values, inputs, reading, predicted)
+        return _Batch(values, data, reading, contributions, predicted)
 
     # -- explain ---------------------------------------------------------------------------------
 
@@ -248,14 +284,12 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         """
         X = self._known_table(X)
         positions, signs, labels = self._outputs.choose(target, self._is_signed)
-        # Of a pipeline that makes images of a table, the data are the images.
-        shape = self.feature_importances_.shape
-        as_given = self.columns == "original" and self._sample_shape == shape
+        as_given = self._explains_data
         values, data, predicted = (_Rows(_num_samples(X)) for _ in range(3))
         for batch in self._batches(X, positions, signs):
             values.add(batch.values)
             if not as_given:
-                data.add(batch.inputs.cpu().numpy())
+                data.add(batch.data.cpu().numpy())
             if batch.predicted is not None:
                 predicted.add(batch.predicted)
         return Explanation(
@@ -268,6 +302,41 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             signed=self._is_signed,
             target=None if predicted.array is None else self._outputs.labels[predicted.array],
         )
+
+    @property
+    def _explains_data(self) -> bool:
+        """Whether X itself is explained, not what a pipeline or a network makes of it."""
+        # A pipeline may make images of a table.
+        return self.columns == "original" and self._sample_shape == self.feature_importances_.shape
+
+    def explain_batches(self, X, target=None, batch_size=10_000):
+        """Explanations of one batch of samples after another, for more than fit into memory.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame, or iterator of these
+            As :meth:`explain` takes it, or an iterator of such parts, as
+            `pandas.read_csv(..., chunksize=10_000)` gives it.
+        target : None, "predicted", label or list of labels, default=None
+            As for :meth:`explain`.
+        batch_size : int, default=10_000
+            Samples of each explanation; an iterator's parts stay as they are.
+
+        Yields
+        ------
+        Explanation
+        """
+        check_is_fitted(self, "feature_importances_")
+        if isinstance(X, Iterator):
+            parts = X
+        else:
+            if not isinstance(batch_size, Integral) or batch_size < 1:
+                raise ValueError(f"batch_size={batch_size!r} must be an integer of at least 1.")
+            X = self._known_table(X)
+            starts = range(0, _num_samples(X), batch_size)
+            parts = (_safe_indexing(X, slice(start, start + batch_size)) for start in starts)
+        for part in parts:
+            yield self.explain(part, target)
 
     def _known_table(self, X):
         """X with the columns seen in `fit`."""
@@ -427,8 +496,9 @@ class _Batch:
     """Contributions of some samples."""
 
     values: np.ndarray
-    inputs: Tensor
+    data: Tensor
     reading: _Reading
+    contributions: Callable[[Tensor, Tensor | None], Tensor]
     predicted: np.ndarray | None
 
 
@@ -462,11 +532,11 @@ def _dense(X):
     return X.toarray() if hasattr(X, "toarray") else X
 
 
-def _pick(values: Tensor, predicted: Tensor, signed: bool) -> Tensor:
-    """Contributions to each sample's predicted output, (n, *shape)."""
-    shape = (-1, *[1] * (values.ndim - 1))
-    if values.shape[-1] == 1:
-        sign = (2 * predicted - 1).reshape(shape) if signed else 1
-        return (values * sign)[..., 0]
-    index = predicted.reshape(shape).expand(*values.shape[:-1], 1)
-    return values.gather(-1, index)[..., 0]
+def pick_outputs(values: Tensor, outputs: Tensor | None) -> Tensor:
+    """Of contributions to all outputs, those to some: see `BaseExplainer._contributions`."""
+    if outputs is None:
+        return values
+    if len(outputs) == 1:
+        return values[..., outputs[0]]
+    index = outputs.reshape(len(outputs), *[1] * (values.ndim - 2), -1)
+    return values.gather(-1, index.expand(*values.shape[:-1], -1))

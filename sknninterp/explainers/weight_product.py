@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sknninterp.explainers._base import BaseExplainer
+from sknninterp.explainers._base import BaseExplainer, pick_outputs
 from sknninterp.nn.weight_product import (
     GARSON_VARIANTS,
     garson,
@@ -139,7 +138,9 @@ class PWPExplainer(_WeightProductExplainer):
 
     def _contributions(self, graph):
         product = weight_product(graph, max_pool=self.max_pool)
-        return partial(personalized_product, product=product, signed=self.signed)
+        return lambda x, outputs: pick_outputs(
+            personalized_product(x, product, signed=self.signed), outputs
+        )
 
     def interactions(self, X=None, top=20, target=None):
         r"""The strongest pairwise interactions, read from the weights.
@@ -275,7 +276,7 @@ class OldenExplainer(_WeightProductExplainer):
 
     def _contributions(self, graph):
         product = weight_product(graph, max_pool=self.max_pool).movedim(0, -1)
-        return lambda x: product.expand(len(x), *product.shape)
+        return lambda x, outputs: pick_outputs(product.expand(len(x), *product.shape), outputs)
 
 
 class GarsonExplainer(_WeightProductExplainer):
@@ -363,4 +364,4 @@ class GarsonExplainer(_WeightProductExplainer):
 
     def _contributions(self, graph):
         shares = garson(graph, self.variant, max_pool=self.max_pool).movedim(0, -1)
-        return lambda x: shares.expand(len(x), *shares.shape)
+        return lambda x, outputs: pick_outputs(shares.expand(len(x), *shares.shape), outputs)

@@ -8,6 +8,7 @@ what it is made from in `MODULES`, `FUNCTIONS` or `METHODS`.
 from __future__ import annotations
 
 import operator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -83,8 +84,8 @@ def _average_pool(n_axes):
     return build
 
 
-def _max_pool(n_axes, average):
-    """Builder of a max pool; `average` is the function that averages over the same windows."""
+def _max_pool(n_axes, maximum, average):
+    """Builder of a max pool from its function and the one that averages over the same windows."""
     names = ["kernel_size", "stride", "padding", "dilation", "ceil_mode"]
     names = ["output_size"] if "adaptive" in average.__name__ else names
 
@@ -94,10 +95,11 @@ def _max_pool(n_axes, average):
         given = vars(module) if module is not None else call.arguments(["input", *names])
         options = {name: given[name] for name in names if given.get(name) is not None}
         options = dict(call.resolve(options))
-        dilation = options.pop("dilation", 1)
+        dilation = options.get("dilation", 1)
         dilated = any(d != 1 for d in (dilation if isinstance(dilation, tuple) else (dilation,)))
-        windows = None if dilated else lambda x: average(x, **options)
-        return MaxPool(*call.head, call.function, windows)
+        undilated = {name: value for name, value in options.items() if name != "dilation"}
+        windows = None if dilated else partial(average, **undilated)
+        return MaxPool(*call.head, partial(maximum, **options), windows)
 
     return build
 
@@ -169,14 +171,14 @@ MODULES = {
     nn.Unflatten: _from_unflatten,
     nn.Softmax: _from_softmax,
     nn.LogSoftmax: _from_softmax,
-    nn.MaxPool1d: _max_pool(1, F.avg_pool1d),
-    nn.MaxPool2d: _max_pool(2, F.avg_pool2d),
+    nn.MaxPool1d: _max_pool(1, F.max_pool1d, F.avg_pool1d),
+    nn.MaxPool2d: _max_pool(2, F.max_pool2d, F.avg_pool2d),
     nn.AvgPool1d: _average_pool(1),
     nn.AvgPool2d: _average_pool(2),
     nn.AdaptiveAvgPool1d: _average_pool(1),
     nn.AdaptiveAvgPool2d: _average_pool(2),
-    nn.AdaptiveMaxPool1d: _max_pool(1, F.adaptive_avg_pool1d),
-    nn.AdaptiveMaxPool2d: _max_pool(2, F.adaptive_avg_pool2d),
+    nn.AdaptiveMaxPool1d: _max_pool(1, F.adaptive_max_pool1d, F.adaptive_avg_pool1d),
+    nn.AdaptiveMaxPool2d: _max_pool(2, F.adaptive_max_pool2d, F.adaptive_avg_pool2d),
     **dict.fromkeys(
         (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout), _from_route
     ),

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sknninterp.nn.graph import Graph, Layer, evaluation, prototype
+from sknninterp.nn.influence import Influence
 from sknninterp.nn.nodes import Node
 
 
@@ -159,10 +160,35 @@ def selectivity(data: TuningData) -> list[Tensor]:
     return scores
 
 
+def influence(data: TuningData) -> list[Tensor]:
+    """Little influence on the outputs first: minus mean |influential score|, summed over outputs.
+
+    Of a channel the scores of all positions are summed before the magnitude is taken. See
+    :mod:`sknninterp.nn.influence` (Jung, Shin, Kwon).
+    """
+    scores = Influence(data.graph)
+    rows = scores.each_node()
+    nodes = [layer.post for layer in data.layers]
+    sums = [
+        torch.zeros(layer.width, dtype=torch.float64, device=data.device) for layer in data.layers
+    ]
+    total = 0.0
+    for inputs, _, weight in data.batches:
+        total += len(inputs) if weight is None else float(weight.sum())
+        for chunk in scores.chunks(inputs, rows, nodes):
+            here = None if weight is None else weight[chunk.samples]
+            for i, node in enumerate(nodes):
+                found = chunk.scores[node]
+                magnitudes = found.flatten(3).sum(3) if found.ndim > 3 else found
+                sums[i] += _sample_sum(magnitudes.abs().sum(0), here)
+    return [-s / total for s in sums]
+
+
 CRITERIA: dict[str, Callable[[TuningData], list[Tensor]]] = {
     "magnitude": magnitude,
     "apoz": apoz,
     "taylor": taylor,
     "selectivity": selectivity,
+    "influence": influence,
     "random": random,
 }

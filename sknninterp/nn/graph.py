@@ -7,7 +7,7 @@ nodes are, which weights connect them, and what else shrinks when a neuron goes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -96,6 +96,7 @@ class Graph:
         if isinstance(output, Activation) and output.is_softmax:
             (self.logits,) = output.inputs
         self._consumers = Counter(node for n in nodes for node in n.inputs)
+        self._readers = {node: [n for n in nodes if node in n.inputs] for node in nodes}
         self.units, self.frozen = self._connect()
         self.layers = self._layers()
 
@@ -160,7 +161,7 @@ class Graph:
         """Pre-activation, value after the activation, and the activation of a weighted node."""
         pre = node
         while True:
-            users = [n for n in self.nodes if pre in n.inputs]
+            users = self.readers(pre)
             activations = [n for n in users if isinstance(n, Activation) and n is not self.output]
             if len(activations) == 1:
                 return pre, activations[0], activations[0]
@@ -168,6 +169,28 @@ class Graph:
             if not (isinstance(user, _BEFORE_ACTIVATION) or type(user) is Route):
                 return pre, pre, None
             pre = user
+
+    def readers(self, node: Node) -> list[Node]:
+        """The nodes that read a node."""
+        return self._readers[node]
+
+    def n_readings(self, node: Node) -> int:
+        """How often a node is read; twice by one that adds it to itself."""
+        return self._consumers[node]
+
+    def between(self, source: Node, target: Node) -> list[Node]:
+        """Nodes on the ways from `source` to `target`, both included, in order of computation.
+
+        Empty if there is no way.
+        """
+        after, before = {source}, {target}
+        for node in self.nodes:
+            if not after.isdisjoint(node.inputs):
+                after.add(node)
+        for node in reversed(self.nodes):
+            if node in before:
+                before.update(node.inputs)
+        return [node for node in self.nodes if node in after and node in before]
 
     @property
     def hidden_layers(self) -> list[Layer]:
@@ -262,6 +285,42 @@ def read(module: nn.Module, input_shape: Sequence[int]) -> Graph:
         graph = Graph(module, *build_nodes(module, traced, values))
         _check(graph, example)
     return graph
+
+
+def pull_back(
+    nodes: Sequence[Node],
+    rows: Tensor,
+    back: Callable[[Node, Tensor], tuple[Tensor, ...]],
+    visit: Callable[[Node, Tensor], None] | None = None,
+) -> Tensor:
+    """Rows at the last of `nodes` taken back to the first.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        All nodes on the way, in the order of computation: see :meth:`Graph.between`.
+    rows : Tensor of shape (n_rows, *nodes[-1].shape)
+    back : callable
+        `(node, rows) -> rows of each of its inputs`.
+    visit : callable, default=None
+        Called with each node and its rows, the first's included.
+
+    Returns
+    -------
+    Tensor of shape (n_rows, *nodes[0].shape)
+    """
+    first, *others = nodes
+    found = {nodes[-1]: rows}
+    for node in reversed(others):
+        here = found.pop(node)
+        if visit is not None:
+            visit(node, here)
+        for source, part in zip(node.inputs, back(node, here), strict=True):
+            if source is first or source in others:
+                found[source] = found[source] + part if source in found else part
+    if visit is not None:
+        visit(first, found[first])
+    return found[first]
 
 
 def prototype(module: nn.Module) -> Tensor:

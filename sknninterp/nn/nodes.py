@@ -8,6 +8,7 @@ kind is said in :mod:`sknninterp.nn.builders`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -202,12 +203,16 @@ class Weighted(Node):
         """The layer's linear map with other parameters in place of its own."""
         raise NotImplementedError
 
+    def apply_transposed(self, rows: Tensor, weight: Tensor) -> Tensor:
+        """The transpose of `apply`: from rows of this node's shape to rows of its input's."""
+        raise NotImplementedError
+
     def forward(self, value):
         return self.apply(value, self.weight, self.bias)
 
     def transpose(self, rows, absolute=False):
-        weight = self.weight.detach().abs() if absolute else self.weight.detach()
-        return (_vjp(lambda x: self.apply(x, weight), self.inputs[0].shape, rows),)
+        weight = self.weight.detach()
+        return (self.apply_transposed(rows, weight.abs() if absolute else weight),)
 
     def connect(self, units):
         before = units.of[self.inputs[0]]
@@ -233,9 +238,8 @@ class Linear(Weighted):
     def apply(self, value, weight, bias=None):
         return F.linear(value, weight, bias)
 
-    def transpose(self, rows, absolute=False):
-        weight = self.weight.detach()
-        return (rows @ (weight.abs() if absolute else weight),)
+    def apply_transposed(self, rows, weight):
+        return rows @ weight
 
 
 class Conv(Weighted):
@@ -250,6 +254,34 @@ class Conv(Weighted):
         function = F.conv1d if weight.ndim == 3 else F.conv2d
         return function(value, weight, bias, groups=self.groups, **self.options)
 
+    def apply_transposed(self, rows, weight):
+        n_axes = weight.ndim - 2
+        function = F.conv_transpose1d if n_axes == 1 else F.conv_transpose2d
+        stride, dilation = (_per_axis(self.options[k], n_axes) for k in ("stride", "dilation"))
+        reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
+        padding = self.options["padding"]
+        if padding == "same":  # torch pads an odd margin at the end, where there is a crop below
+            padding = [r // 2 for r in reach]
+        padding = [0] * n_axes if padding == "valid" else _per_axis(padding, n_axes)
+        sizes = self.inputs[0].shape[1:]
+        # What the strides leave over at the end of the input.
+        rest = [
+            size - ((n - 1) * s - 2 * p + r + 1)
+            for size, n, s, p, r in zip(sizes, rows.shape[2:], stride, padding, reach, strict=True)
+        ]
+        found = function(
+            rows,
+            weight,
+            stride=stride,
+            padding=padding,
+            output_padding=[max(r, 0) for r in rest],
+            groups=self.groups,
+            dilation=dilation,
+        )
+        for axis, size in enumerate(sizes, 2):
+            found = found.narrow(axis, 0, size)
+        return found
+
 
 class BatchNorm(Route):
     """Batch norm in evaluation: a scale and a shift per channel."""
@@ -263,6 +295,12 @@ class BatchNorm(Route):
         """Factor per channel, (n_channels,)."""
         scale = (self.owner.running_var + self.owner.eps).rsqrt()
         return scale if self.owner.weight is None else scale * self.owner.weight.detach()
+
+    @property
+    def shift(self) -> Tensor:
+        """What is added per channel, (n_channels,)."""
+        shift = -self.owner.running_mean * self.scale
+        return shift if self.owner.bias is None else shift + self.owner.bias.detach()
 
     def forward(self, value):
         norm = self.owner
@@ -294,7 +332,10 @@ class AveragePool(Route):
 
 
 class MaxPool(Route):
-    """Max pooling. It has no weights: `average` is the average pool of the same windows."""
+    """Max pooling: `function(value)` gives the maxima, with `return_indices` also their places.
+
+    It has no weights: `average` is the average pool of the same windows.
+    """
 
     def __init__(self, name, inputs, shape, function, average):
         super().__init__(name, inputs, shape)
@@ -303,6 +344,21 @@ class MaxPool(Route):
 
     def forward(self, value):
         return self.function(value)
+
+    def forward_with_indices(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The maxima, and the place of each (the first on ties) among the flat positions."""
+        return self.function(value, return_indices=True)
+
+    def gather(self, value: Tensor, indices: Tensor) -> Tensor:
+        """What stands in `value` where the maxima were found."""
+        return value.flatten(2).gather(2, indices.flatten(2)).view(indices.shape)
+
+    def scatter(self, rows: Tensor, indices: Tensor) -> Tensor:
+        """Transpose of `gather`, for any whole number of rows per sample."""
+        shape = self.inputs[0].shape
+        found = rows.new_zeros(len(rows), shape[0], math.prod(shape[1:]))
+        places = indices.flatten(2).repeat(len(rows) // len(indices), 1, 1)
+        return found.scatter_add_(2, places, rows.flatten(2)).view(len(rows), *shape)
 
     def transpose(self, rows, absolute=False):
         return (_vjp(self.average, self.inputs[0].shape, rows),)
@@ -346,6 +402,10 @@ def _vjp(function, shape, rows):
         x = torch.zeros((len(rows), *shape), dtype=rows.dtype, device=rows.device)
         x.requires_grad_()
         return torch.autograd.grad(function(x), x, rows)[0]
+
+
+def _per_axis(option, n_axes: int) -> list[int]:
+    return [option] * n_axes if isinstance(option, int) else list(option)
 
 
 def _unbroadcast(rows, shape):

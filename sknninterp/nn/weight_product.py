@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sknninterp.nn.graph import Graph, prototype
+from sknninterp.nn.graph import Graph, prototype, pull_back
 from sknninterp.nn.nodes import (
     Activation,
     Add,
@@ -98,19 +98,12 @@ def _identity(graph: Graph) -> Tensor:
 
 def _pull_back(graph, start: Node, stop: Node, rows: Tensor, absolute, divide=None):
     """Rows at `start` taken back to `stop`; `divide` maps each node's rows on the way."""
-    found = {start: rows}
+
+    def back(node, rows):
+        return node.transpose(rows if divide is None else divide(node, rows), absolute)
+
     with torch.no_grad():
-        for node in reversed(graph.nodes):
-            if node is stop:
-                break
-            if node not in found:
-                continue
-            here = found.pop(node)
-            if divide is not None:
-                here = divide(node, here)
-            for source, part in zip(node.inputs, node.transpose(here, absolute), strict=True):
-                found[source] = found[source] + part if source in found else part
-    return found[stop]
+        return pull_back(graph.between(stop, start), rows, back)
 
 
 def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> Tensor:

@@ -512,7 +512,7 @@ class SmallCNN(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "criterion", ["kl", "magnitude", "apoz", "taylor", "selectivity", "random"]
+    "criterion", ["kl", "magnitude", "apoz", "taylor", "selectivity", "influence", "random"]
 )
 def test_channels_of_a_cnn_go(criterion):
     images, digits = load_digits(return_X_y=True)

@@ -349,9 +349,9 @@ def test_batches_take_no_more_than_their_memory(X, monkeypatch):
     def recorded(self, graph):
         function = contributions(self, graph)
 
-        def record(inputs):
+        def record(inputs, outputs):
             batches.append(len(inputs))
-            return function(inputs)
+            return function(inputs, outputs)
 
         return record
 
@@ -1177,7 +1177,7 @@ def test_the_network_is_left_as_it_was_after_an_error(X, monkeypatch):
     assert_same_state(network, before)
 
     def broken(self, graph):
-        def contributions(inputs):
+        def contributions(inputs, outputs):
             assert not network.training
             raise RuntimeError("out of memory")
 

@@ -270,3 +270,47 @@ def test_values_leave_the_caller_in_its_own_mode():
 def test_device_is_that_of_the_network():
     data = data_for(MLP(4, 3, (5,)), (4,), [])
     assert data.device == torch.device("cpu")
+
+
+# --- influence ----------------------------------------------------------------------------------
+
+
+def naive_shares(weight, values):
+    """The literal step J[i, j] = w_ij L_i / sum_i |w_ij L_i| of one sample."""
+    n_out, n_in = weight.shape
+    shares = np.zeros((n_in, n_out))
+    for j in range(n_out):
+        total = sum(abs(weight[j, i] * values[i]) for i in range(n_in))
+        for i in range(n_in):
+            shares[i, j] = weight[j, i] * values[i] / total if total else 0.0
+    return shares
+
+
+def test_influence_is_the_mean_magnitude_of_scores_towards_the_outputs():
+    module = MLP(4, 3, (5, 6)).double()
+    x, y = labelled()
+    weight = torch.linspace(0.5, 2, len(x), dtype=torch.float64)
+    found = scores("influence", module, (4,), in_batches(x, y, weight))
+    first = torch.relu(module.hidden0(x))
+    second = torch.relu(module.hidden1(first)).detach().numpy()
+    first = first.detach().numpy()
+    into_second, into_output = (
+        layer.weight.detach().numpy() for layer in (module.hidden1, module.output)
+    )
+    expected = [np.zeros(5), np.zeros(6)]
+    for sample, share in enumerate((weight / weight.sum()).tolist()):
+        last = naive_shares(into_output, second[sample])
+        expected[1] -= share * np.abs(last).sum(1)
+        expected[0] -= share * np.abs(naive_shares(into_second, first[sample]) @ last).sum(1)
+    for layer in range(2):
+        np.testing.assert_allclose(found[layer], expected[layer], atol=1e-12)
+
+
+def test_influence_of_a_channel_is_that_of_all_its_positions_together():
+    module = nn.Sequential(nn.Conv2d(2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 2)).double()
+    x, y = labelled(shape=(2, 3, 3), n_classes=2)
+    (found,) = scores("influence", module, (2, 3, 3), in_batches(x, y))
+    values = torch.relu(module[0](x)).flatten(1).detach().numpy()
+    last = [naive_shares(module[3].weight.detach().numpy(), one) for one in values]
+    channels = np.reshape(last, (len(x), 3, 4, 2)).sum(2)
+    np.testing.assert_allclose(found, -np.abs(channels).sum(2).mean(0), atol=1e-12)

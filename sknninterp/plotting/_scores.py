@@ -1,0 +1,525 @@
+"""Scores of hidden nodes and filters, and how often a feature comes first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+
+from sknninterp.plotting._common import (
+    DIVERGING,
+    NEGATIVE,
+    PALETTE,
+    POSITIVE,
+    SEQUENTIAL,
+    axes_or_new,
+    check_length,
+    check_max_display,
+    check_values,
+    clear_spines,
+    integer_ticks,
+    label_axis,
+    label_rows,
+    legend,
+    panels_or_new,
+    series_style,
+    shorten,
+    symmetric_limit,
+    wrap,
+)
+
+_MARKED_NODES = 30
+_NUMBERED_CELLS = 200
+_MAX_RANKS = 20
+_MARK = PALETTE[3]
+
+
+def score_spectrum(
+    scores,
+    *,
+    output_names=None,
+    normalize=True,
+    ax=None,
+    max_display=10,
+    value_label="influential score",
+    title=None,
+):
+    """Draw the sorted scores of the nodes of hidden layers: a panel a layer, a line an output.
+
+    The curve falls from the nodes that support an output most to those that oppose it most. Each
+    output sorts the nodes on its own, so that one place on two lines need not be one node. A note
+    says how few nodes hold half of an output's summed magnitude: the least and the most over the
+    outputs drawn.
+
+    Parameters
+    ----------
+    scores : dict of {str: array-like of shape (n_nodes,) or (n_nodes, n_outputs)}
+        The nodes' signed scores, such as their means over samples, by layer. All layers have the
+        same outputs.
+    output_names : sequence of shape (n_outputs,) or str, default=None
+        Names of the outputs; None takes the columns of DataFrames, or else ``0, 1, ...``.
+    normalize : bool, default=True
+        Whether each line is divided by its own largest magnitude. Influential scores shrink with
+        the depth of the network that lies between, so that only shapes compare between layers.
+    ax : matplotlib.axes.Axes or sequence of them, default=None
+        Where to draw, one for each layer; None draws into a new figure.
+    max_display : int, default=10
+        Number of outputs drawn: the first ones.
+    value_label : str, default="influential score"
+        What the scores measure: the label of the vertical axis.
+    title : str, default=None
+        Title of the figure (drawn only into a new one).
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        With one panel for each layer. The horizontal axis is the rank of the node, or the share
+        of the layer's nodes where layers differ in width.
+
+    Raises
+    ------
+    ValueError
+        If `scores` is empty or not finite, if layers differ in their outputs or `output_names`
+        does not fit them, if `max_display` is not a positive integer, or if `ax` does not hold
+        one Axes a layer.
+
+    References
+    ----------
+    Jung, Shin, Kwon, *A Metric to Measure Contribution of Nodes in Neural Networks*, Figures 4
+    and 5.
+
+    Examples
+    --------
+    >>> from sknninterp.plotting import score_spectrum
+    >>> figure = score_spectrum({"hidden1": [0.2, -0.1, 0.4], "hidden2": [0.0, 0.7, -0.3]})
+    >>> figure.axes[0].lines[0].get_ydata().tolist()
+    [1.0, 0.5, -0.25]
+    """
+    max_display = check_max_display(max_display)
+    layers, names = _check_layers(scores, output_names)
+    n_shown = min(max_display, len(names))
+    same_width = len({len(nodes) for nodes in layers.values()}) == 1
+    figure, panels = panels_or_new(ax, len(layers), 3.6, 3.0)
+    for position, (panel, (layer, nodes)) in enumerate(zip(panels, layers.items(), strict=True)):
+        lines = _draw_spectrum(panel, nodes[:, :n_shown], normalize, same_width)
+        panel.set_title(shorten(layer), fontsize="medium", parse_math=False)
+        # A new figure has three panels in a row, which share the label on the left.
+        if ax is not None or position % 3 == 0:
+            label = f"{value_label}\n(share of output's largest)" if normalize else value_label
+            panel.set_ylabel(wrap(label, 36), parse_math=False)
+    if n_shown > 1 or output_names is not None:
+        _label_outputs(figure, panels, lines, names, new=ax is None)
+    if ax is None and title is not None:
+        figure.suptitle(title, parse_math=False)
+    return figure
+
+
+def _check_layers(scores, output_names):
+    """Return the scores by layer, shape (n_nodes, n_outputs) each, and the outputs' names."""
+    if not isinstance(scores, Mapping):
+        raise TypeError(
+            f"scores must be a mapping from layers to arrays, got {type(scores).__name__}."
+        )
+    if not scores:
+        raise ValueError("scores is empty: it has no layer to draw.")
+    layers = {}
+    for layer, values in scores.items():
+        values = check_values(values, f"scores[{layer!r}]", (1, 2))
+        layers[layer] = values.reshape(len(values), -1)
+    n_outputs = {layer: nodes.shape[1] for layer, nodes in layers.items()}
+    if len(set(n_outputs.values())) > 1:
+        raise ValueError(f"scores must have the same outputs in all layers, got {n_outputs}.")
+    first = next(iter(scores))
+    names = _labels(
+        output_names, "output_names", scores[first], 1, n_outputs[first], "outputs in scores"
+    )
+    return layers, names
+
+
+def _labels(names, parameter, values, axis, length, of, prefix=""):
+    """Return the names along an axis: those given, those of a DataFrame, or numbers."""
+    if names is None and isinstance(values, pd.DataFrame):
+        names = values.axes[axis]
+    if names is None:
+        return [f"{prefix}{i}" for i in range(length)]
+    names = [names] if isinstance(names, str) else list(names)
+    check_length(names, parameter, length, of)
+    return [str(name) for name in names]
+
+
+def _draw_spectrum(ax, nodes, normalize, same_width):
+    """Draw the sorted scores of one layer and return a line for each output."""
+    n_nodes, n_outputs = nodes.shape
+    sorted_scores = -np.sort(-nodes, axis=0)
+    if normalize:
+        largest = np.abs(nodes).max(axis=0)
+        sorted_scores = sorted_scores / np.where(largest > 0, largest, 1)
+        ax.set_ylim(-1.08, 1.08)
+    ranks = np.arange(1, n_nodes + 1)
+    at = ranks if same_width else (ranks - 0.5) / n_nodes
+    ax.axhline(0, color="black", linewidth=0.8)
+    marker = {"marker": "o", "markersize": 3} if n_nodes <= _MARKED_NODES else {}
+    if n_outputs == 1:
+        curve = sorted_scores[:, 0]
+        ax.fill_between(at, np.maximum(curve, 0), color=POSITIVE, alpha=0.35, linewidth=0)
+        ax.fill_between(at, np.minimum(curve, 0), color=NEGATIVE, alpha=0.35, linewidth=0)
+        lines = ax.plot(at, curve, color="0.15", linewidth=1.5, **marker)
+    else:
+        width = 1.5 if n_outputs <= 3 else 1.1
+        lines = [
+            ax.plot(at, curve, linewidth=width, **series_style(position), **marker)[0]
+            for position, curve in enumerate(sorted_scores.T)
+        ]
+    if same_width:
+        integer_ticks(ax.xaxis)
+        ax.set_xlabel("rank of the node")
+    else:
+        ax.set_xlim(-0.02, 1.02)
+        ax.xaxis.set_major_formatter("{x:.0%}")
+        ax.set_xlabel("share of the nodes, by rank")
+    # The corner below the falling curve is free.
+    counts = "–".join(f"{n:,}" for n in np.unique(_n_carrying_half(nodes))[[0, -1]])
+    ax.text(0.04, 0.04, note, transform=ax.transAxes, fontsize="small", color="0.35")
+    clear_spines(ax)
+    return lines
+
+
+def _n_carrying_half(nodes):
+    """Return, for each output, how few nodes hold half of the summed magnitude."""
+    cumulated = np.cumsum(-np.sort(-np.abs(nodes), axis=0), axis=0)
+    return (cumulated < cumulated[-1] / 2).sum(axis=0) + (cumulated[-1] > 0)
+
+
+def _label_outputs(figure, panels, lines, names, new):
+    """Draw one legend for all panels: beside them, or inside the last one of given Axes."""
+    shown = names[: len(lines)]
+    heading = "output"
+    if len(shown) < len(names):
+        heading = f"first {len(shown):,} of\n{len(names):,} outputs"
+    if new:
+        columns = -(-len(shown) // 12)
+        legend(figure, lines, shown, title=heading, loc="outside right upper", ncols=columns)
+        return
+    # Low and broad, because only the upper half is free beside the falling curve.
+    columns = max(1, 32 // (6 + min(24, max(map(len, shown)))))
+    small = {"fontsize": "small", "handlelength": 1.4, "columnspacing": 1, "labelspacing": 0.2}
+    legend(panels[-1], lines, shown, title=heading, loc="upper right", ncols=columns, **small)
+
+
+def filter_scores(
+    scores,
+    kernels=None,
+    *,
+    output_names=None,
+    filter_names=None,
+    signed=True,
+    scale="figure",
+    order="given",
+    ax=None,
+    max_display=None,
+    value_label="influential score",
+    title=None,
+):
+    """Draw the scores of a convolutional layer's filters: a row a filter, a column an output.
+
+    Signed scores have colours that diverge from zero, which is white; unsigned ones a single hue
+    for their magnitude. The kernels lie beside the rows, each on its own scale of greys: zero is
+    mid-grey, what adds is brighter and what subtracts is darker.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_filters, n_outputs) or (n_filters,)
+        The scores, each the sum over the positions of a filter's channel.
+    kernels : array-like of shape (n_filters, [n_channels,] height, width), default=None
+        The filters' weights. Input channels are added up.
+    output_names : sequence of shape (n_outputs,) or str, default=None
+        Names of the outputs; None takes the columns of a DataFrame, or else ``0, 1, ...``.
+    filter_names : sequence of shape (n_filters,), default=None
+        Names of the filters; None takes the index of a DataFrame, or else ``filter 0, ...``.
+    signed : bool, default=True
+        Whether the sign of a score means something; if not, magnitudes are drawn.
+    scale : {"figure", "panel"}, default="figure"
+        ``"figure"`` gives all outputs one scale of colours, so that they can be compared;
+        ``"panel"`` divides every output's column by its own largest magnitude.
+    order : {"given", "magnitude"}, default="given"
+        The order of the rows: as they come, or by their mean magnitude, the largest on top.
+    ax : matplotlib.axes.Axes, default=None
+        Where to draw; None draws into a new figure.
+    max_display : int, default=None
+        Number of filters shown: those with the largest mean magnitude. None shows all.
+    value_label : str, default="influential score"
+        What the scores measure: the label of the colour bar.
+    title : str, default=None
+        Title of the plot.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn. The kernels, and with them the names of the filters, are in its only
+        child Axes.
+
+    Raises
+    ------
+    ValueError
+        If `scores` or `kernels` is empty or not finite or has another shape, if names do not fit,
+        if `scale` or `order` is unknown, or if `max_display` is not a positive integer.
+
+    References
+    ----------
+    Jung, Shin, Kwon, *A Metric to Measure Contribution of Nodes in Neural Networks*, Figure 7.
+
+    Examples
+    --------
+    >>> from sknninterp.plotting import filter_scores
+    >>> scores = [[0.2, -0.1], [0.0, 0.1], [-0.4, 0.3]]
+    >>> ax = filter_scores(scores, filter_names=["box", "emboss", "sobel x"], max_display=2)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['box', 'sobel x']
+    """
+    for parameter, value, known in (
+        ("scale", scale, ("figure", "panel")),
+        ("order", order, ("given", "magnitude")),
+    ):
+        if value not in known:
+            raise ValueError(f"{parameter} must be {known[0]!r} or {known[1]!r}, got {value!r}.")
+    matrix, outputs, filters = _check_filters(scores, output_names, filter_names, signed)
+    n_filters, n_outputs = matrix.shape
+    if kernels is not None:
+        kernels = _check_kernels(kernels, n_filters)
+    n_shown = n_filters if max_display is None else check_max_display(max_display)
+    shown = np.argsort(-np.abs(matrix).mean(axis=1), kind="stable")[:n_shown]
+    if order == "given":
+        shown = np.sort(shown)
+    if scale == "panel":
+        largest = np.abs(matrix).max(axis=0)
+        matrix = matrix / np.where(largest > 0, largest, 1)
+    ax = axes_or_new(ax, 3.2 + min(0.42 * n_outputs, 12), 1.4 + 0.23 * max(len(shown), 8))
+    limit = symmetric_limit(matrix[shown])
+    limits, cmap = ((-limit, limit), DIVERGING) if signed else ((0, limit), SEQUENTIAL)
+    _draw_matrix(ax, matrix[shown], cmap, limits, _score_label(value_label, signed, scale))
+    _label_columns(ax, outputs)
+    rows = ax if kernels is None else _draw_kernels(ax, kernels[shown])
+    label_rows(rows, [filters[i] for i in shown])
+    for one in {ax, rows}:
+        one.set_ylim(len(shown) - 0.5, -0.5)
+    label_axis(ax, "output", title=title)
+    if len(shown) < n_filters:
+        ax.set_xlabel(f"output\n({len(shown):,} of {n_filters:,} filters shown)")
+    return ax
+
+
+def _check_filters(scores, output_names, filter_names, signed):
+    """Return the scores, shape (n_filters, n_outputs), and the names of outputs and filters."""
+    matrix = check_values(scores, "scores", (1, 2))
+    matrix = matrix.reshape(len(matrix), -1)
+    n_filters, n_outputs = matrix.shape
+    outputs = _labels(output_names, "output_names", scores, 1, n_outputs, "outputs in scores")
+    filters = _labels(filter_names, "filter_names", scores, 0, n_filters, "filters in scores", "filter ")
+    return matrix if signed else np.abs(matrix), outputs, filters
+
+
+def _check_kernels(kernels, n_filters):
+    """Return the kernels, shape (n_filters, height, width), each with a largest magnitude of 1."""
+    kernels = check_values(kernels, "kernels", (3, 4))
+    check_length(kernels, "kernels", n_filters, "filters in scores")
+    if kernels.ndim == 4:
+        kernels = kernels.sum(axis=1)
+    largest = np.abs(kernels).max(axis=(1, 2), keepdims=True)
+    return kernels / np.where(largest > 0, largest, 1)
+
+
+def _score_label(value_label, signed, scale):
+    label = value_label if signed else f"magnitude of {value_label}"
+    return f"{label}\n(share of output's largest)" if scale == "panel" else label
+
+
+def _draw_matrix(ax, matrix, cmap, limits, label):
+    """Draw a matrix with a colour bar, and return the bar."""
+    picture = ax.imshow(
+        matrix, aspect="auto", cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest"
+    )
+    # A bar as long as a tall matrix would be no easier to read.
+    height = ax.figure.get_figheight() * ax.get_position().height
+    bar = ax.figure.colorbar(
+        picture, ax=ax, aspect=20, pad=0.03, shrink=min(1, 3 / height), anchor=(0, 1),
+        extend="max" if matrix.max() > limits[1] else "neither",
+    )
+    bar.set_label(wrap(label, 32), parse_math=False)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def _label_columns(ax, labels):
+    """Name the columns 0, 1, ... of a matrix, sideways where names are long."""
+    labels = [shorten(label, 24) for label in labels]
+    ax.set_xticks(range(len(labels)), labels, parse_math=False)
+    ax.tick_params(axis="x", length=0)
+    if max(map(len, labels)) > 4:
+        ax.tick_params(axis="x", rotation=90)
+
+
+def _draw_kernels(ax, kernels):
+    """Draw the kernels left of the rows of `ax`, and return their Axes."""
+    from matplotlib.patches import Rectangle
+
+    # Wider than needed: with equal units on both axes it shrinks to squares as high as the rows.
+    strip = ax.inset_axes([-1.02, 0, 1, 1], anchor="E")
+    _, height, width = kernels.shape
+    half = 0.42 * np.array([width, height]) / max(width, height)
+    for row, kernel in enumerate(kernels):
+        extent = (-half[0], half[0], row + half[1], row - half[1])
+        strip.imshow(kernel, cmap="gray", vmin=-1, vmax=1, extent=extent, interpolation="nearest")
+        frame = Rectangle((-half[0], row - half[1]), *2 * half, fill=False, edgecolor="0.3")
+        frame.set_linewidth(0.5)
+        strip.add_patch(frame)
+    strip.set(xlim=(-0.5, 0.5), xticks=[], aspect="equal")
+    clear_spines(strip, ("left", "right", "top", "bottom"))
+    ax.set_yticks([])
+    return strip
+
+
+def rank_distribution(
+    ranks,
+    *,
+    names=None,
+    n_ranks=None,
+    relevant=None,
+    ax=None,
+    max_display=20,
+    value_label="rank",
+    title=None,
+):
+    """Draw how often each feature has which rank: a row a feature, a column a rank.
+
+    The features with the smallest mean rank are on top. The names of the truly relevant features,
+    where those are known, are bold and coloured, and a line ends the ranks that they would fill
+    if they always came first. Shares are written into the cells where these are few.
+
+    Parameters
+    ----------
+    ranks : array-like of int of shape (n_samples, n_features)
+        Every feature's rank in every sample, from 1.
+    names : sequence of shape (n_features,), default=None
+        Names of the features; None takes the columns of a DataFrame, or else ``x0, x1, ...``.
+    n_ranks : int, default=None
+        Number of ranks with a column of their own; the lower ones share a last column. None is
+        the number of all ranks, at most 20.
+    relevant : sequence of int, default=None
+        Positions of the truly relevant features.
+    ax : matplotlib.axes.Axes, default=None
+        Where to draw; None draws into a new figure.
+    max_display : int, default=20
+        Number of features shown: the `relevant` ones, then those with the smallest mean rank.
+    value_label : str, default="rank"
+        What the ranks are, such as ``"rank by score towards 0"``: the label of the axis.
+    title : str, default=None
+        Title of the plot.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        If `ranks` is empty or holds anything but whole numbers from 1, if `names` or `relevant`
+        does not fit it, or if `n_ranks` or `max_display` is not a positive integer.
+
+    References
+    ----------
+    Jung, Shin, Kwon, *A Metric to Measure Contribution of Nodes in Neural Networks*, Figure 3.
+
+    Examples
+    --------
+    >>> from sknninterp.plotting import rank_distribution
+    >>> ax = rank_distribution([[2, 1, 3], [3, 1, 2]], names=["age", "sex", "dose"], relevant=[1])
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['sex', 'age', 'dose']
+    """
+    max_display = check_max_display(max_display)
+    values = _check_ranks(ranks)
+    n_features = values.shape[1]
+    names = _labels(names, "names", ranks, 1, n_features, "features in ranks", prefix="x")
+    relevant = _check_relevant(relevant, n_features)
+    shares, columns = _shares(values, n_ranks)
+    mean_rank = values.mean(axis=0)
+    # Relevant features that rank low are what a reader must not miss.
+    shown = np.lexsort((mean_rank, ~np.isin(np.arange(n_features), relevant)))[:max_display]
+    shown = shown[np.argsort(mean_rank[shown], kind="stable")]
+    shares = shares[shown]
+    # A last column that adds up many ranks would make the others look alike.
+    limit = symmetric_limit(shares[:, : len(columns) - columns[-1].startswith(">")])
+    ax = axes_or_new(ax, 3.2 + 0.46 * max(len(columns), 5), 1.5 + 0.32 * max(len(shown), 5))
+    label = f"share of {len(values):,} samples"
+    bar = _draw_matrix(ax, shares, SEQUENTIAL, (0, limit), label)
+    bar.ax.yaxis.set_major_formatter("{x:.0%}")
+    if shares.size <= _NUMBERED_CELLS:
+        _write_shares(ax, shares, limit)
+    _label_columns(ax, columns)
+    label_rows(ax, [names[feature] for feature in shown])
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    if len(relevant):
+        value_label = _mark_relevant(ax, np.isin(shown, relevant), len(relevant), value_label)
+    label_axis(ax, value_label, len(shown), n_features, title)
+    return ax
+
+
+def _check_ranks(ranks):
+    values = check_values(ranks, "ranks", (2,))
+    if (values < 1).any() or (values != np.round(values)).any():
+        wrong = values[(values < 1) | (values != np.round(values))][0]
+        raise ValueError(f"ranks must be whole numbers from 1, got {wrong:g}.")
+    return values
+
+
+def _check_relevant(relevant, n_features):
+    """Return the positions of the relevant features, each once."""
+    positions = np.asarray([] if relevant is None else relevant)
+    if positions.size == 0:
+        return positions.astype(int)
+    whole = positions.ndim == 1 and np.issubdtype(positions.dtype, np.integer)
+    if not whole or positions.min() < 0 or positions.max() >= n_features:
+        raise ValueError(
+            f"relevant must be positions of features, integers from 0 to {n_features - 1}, "
+            f"got {relevant!r}."
+        )
+    return np.unique(positions)
+
+
+def _shares(ranks, n_ranks):
+    """Return the share of samples, shape (n_features, n_columns), and the columns' names."""
+    lowest = int(ranks.max())
+    if n_ranks is None:
+        n_ranks = min(max(lowest, ranks.shape[1]), _MAX_RANKS)
+    elif not isinstance(n_ranks, Integral) or isinstance(n_ranks, bool) or n_ranks < 1:
+        raise ValueError(f"n_ranks must be an integer of at least 1 or None, got {n_ranks!r}.")
+    columns = [(ranks == rank).mean(axis=0) for rank in range(1, n_ranks + 1)]
+    names = [str(rank) for rank in range(1, n_ranks + 1)]
+    if lowest > n_ranks:
+        columns.append((ranks > n_ranks).mean(axis=0))
+        names.append(f">{n_ranks}")
+    return np.column_stack(columns), names
+
+
+def _write_shares(ax, shares, limit):
+    """Write percentages into the cells, none for zero."""
+    for (row, column), share in np.ndenumerate(shares):
+        if share > 0:
+            text = "<1" if share < 0.005 else f"{100 * share:.0f}"
+            color = "white" if share > 0.6 * limit else "0.15"
+            ax.text(column, row, text, ha="center", va="center", fontsize="small", color=color)
+
+
+def _mark_relevant(ax, is_relevant, n_relevant, label):
+    """Mark names and ranks of the relevant features, and return a label that explains it."""
+    for tick, marked in zip(ax.get_yticklabels(), is_relevant, strict=True):
+        if marked:
+            tick.set(color=_MARK, fontweight="bold")
+    label = f"{label}\n(bold: {n_relevant:,} relevant feature{'s' * (n_relevant > 1)}"
+    if n_relevant - 0.5 >= ax.get_xlim()[1]:
+        return f"{label})"
+    ax.axvline(n_relevant - 0.5, color=_MARK, linewidth=1.8, linestyle="--")
+    return f"{label}, due left of the line)"
