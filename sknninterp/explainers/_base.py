@@ -220,18 +220,19 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         if len(graph.output.shape) > 1:
             raise ValueError(f"The network's output has the axes {graph.output.shape}, not one.")
         outputs = network.outputs(math.prod(graph.output.shape))
-        if len(shape) > 1:
-            return _Reading(network, graph, None, None, outputs)
+        return _Reading(network, graph, *self._columns(network, graph), outputs)
+
+    def _columns(self, network, graph):
+        """Origins of the network's inputs in the columns of X, if they are summed, and names."""
+        if len(graph.input.shape) > 1:
+            return None, None
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             names = original_feature_names(self.estimator_, self.n_features_in_)
         steps = list(network.steps)
-        origins = None
         if self.columns == "transformed":
-            names = transformed_feature_names(steps, shape[0], names)
-        else:
-            origins = column_origins(steps, self.n_features_in_, names)
-        return _Reading(network, graph, origins, names, outputs)
+            return None, transformed_feature_names(steps, graph.input.shape[0], names)
+        return column_origins(steps, self.n_features_in_, names), names
 
     def _batch(self, reading, contributions, inputs, positions, signs) -> _Batch:
         predicted = None

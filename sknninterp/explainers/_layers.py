@@ -11,12 +11,16 @@ import torch
 from torch import Tensor
 
 from sknninterp.nn.graph import Graph
-from sknninterp.nn.nodes import Node
+from sknninterp.nn.nodes import Activation, Node
 
 
 def layer_nodes(graph: Graph) -> dict[str, Node]:
     """Node of each layer's values: "input", the hidden layers in order, "output" (the logits)."""
-    ends = {graph.input, graph.logits, graph.output}
+    ends = {graph.input, graph.logits}
+    last = graph.logits
+    while isinstance(last, Activation):  # of a sigmoid, its input is the logit
+        (last,) = last.inputs
+        ends.add(last)
     hidden = {layer.name: layer.post for layer in graph.layers if layer.post not in ends}
     return {"input": graph.input, **hidden, "output": graph.logits}
 

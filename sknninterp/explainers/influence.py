@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from sklearn.utils.validation import _num_samples
@@ -157,18 +158,20 @@ Influence` for how each is taken.
 
     def _reading(self, network, shape):
         reading = super()._reading(network, shape)
-        source = find_node(reading.graph, self.source, "source")
         target = find_node(reading.graph, self.target_layer, "target_layer")
-        if self.source != "input":
-            names = None
-            if len(source.shape) == 1:
-                names = np.array([f"{self.source}[{i}]" for i in range(*source.shape)], object)
-            reading = replace(reading, origins=None, feature_names=names)
-        if self.target_layer != "output":
-            n_outputs = target.shape[0]
-            outputs = Outputs(np.arange(n_outputs), n_outputs, predicts=False)
-            reading = replace(reading, outputs=outputs)
-        return reading
+        if target is reading.graph.logits:
+            return reading
+        n_outputs = target.shape[0]
+        outputs = Outputs(np.arange(n_outputs), n_outputs, predicts=False)
+        return replace(reading, outputs=outputs)
+
+    def _columns(self, network, graph):
+        source = find_node(graph, self.source, "source")
+        if source is graph.input:
+            return super()._columns(network, graph)
+        if len(source.shape) > 1:
+            return None, None
+        return None, np.array([f"{self.source}[{i}]" for i in range(*source.shape)], object)
 
     def _contributions(self, graph):
         return _Contributions(self._influence(graph, self.source, self.target_layer))
@@ -293,12 +296,13 @@ Influence` for how each is taken.
         if by not in ("node", "channel"):
             raise ValueError(f"by={by!r} is neither 'node' nor 'channel'.")
         network, found = self._network, []
-        reading = ends = None
+        ends = None
         for inputs in self._input_batches(X, lambda batch: found[-1].nbytes // len(batch)):
-            if reading is None:
-                reading = super()._reading(network, tuple(inputs.shape[1:]))
-                ends = _Ends(reading, source, target, by == "channel")
-                influence = self._influence(reading.graph, ends.source, ends.target)
+            if ends is None:
+                graph = network.read(inputs.shape[1:])
+                columns = partial(super()._columns, network, graph)
+                ends = _Ends(graph, source, target, by == "channel", columns)
+                influence = self._influence(graph, ends.source, ends.target)
                 ends.check_size(_num_samples(X) * inputs.element_size())
             found.append(ends.scores(influence, inputs))
         return np.concatenate(found)
@@ -337,13 +341,12 @@ class _Contributions:
 class _Ends:
     """From where to where: two layers with an index into the nodes of each."""
 
-    def __init__(self, reading, source, target, by_channel):
+    def __init__(self, graph, source, target, by_channel, columns):
         self.source, pick = _name_and_index(source)
         self.target, aim = _name_and_index(target)
-        self.origins = reading.origins if self.source == "input" else None
-        self.target_shape = find_node(reading.graph, self.target, "target").shape
-        source_shape = find_node(reading.graph, self.source, "source").shape
-        names = reading.feature_names if self.source == "input" else None
+        self.target_shape = find_node(graph, self.target, "target").shape
+        source_shape = find_node(graph, self.source, "source").shape
+        self.origins, names = columns() if self.source == "input" else (None, None)
         if self.origins is not None:
             source_shape = (len(names),)
         if names is not None and pick and isinstance(pick[0], str):
@@ -385,5 +388,5 @@ def _name_and_index(end) -> tuple[str, tuple]:
 
 def _position(name: str, names: list[str]) -> int:
     if name not in names:
-        raise unknown_name("column", name, names)
+        raise unknown_name(name, names, "column")
     return names.index(name)

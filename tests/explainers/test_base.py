@@ -41,6 +41,7 @@ from sknninterp import (
     ANTClassifier,
     Explanation,
     GarsonExplainer,
+    InfluentialScores,
     OldenExplainer,
     PWPExplainer,
     TorchMLPClassifier,
@@ -56,6 +57,7 @@ EXPLAINERS = {
     "signed PWP": lambda estimator, **options: PWPExplainer(estimator, signed=True, **options),
     "Olden": OldenExplainer,
     "Garson": GarsonExplainer,
+    "influential scores": InfluentialScores,
 }
 every_explainer = pytest.mark.parametrize("explainer", EXPLAINERS.values(), ids=EXPLAINERS)
 
@@ -87,6 +89,13 @@ def convolutional(n_channels=1, n_outputs=3):
         nn.Flatten(),
         nn.Linear(18, n_outputs),
     )
+
+
+def assert_equal_but_for_rounding(found, expected):
+    """Products of matrices are rounded in another order for another number of samples."""
+    assert found.dtype == expected.dtype
+    close = 100 * np.finfo(found.dtype).eps
+    np.testing.assert_allclose(found, expected, rtol=close, atol=close)
 
 
 @pytest.fixture(autouse=True)
@@ -205,8 +214,8 @@ def test_a_subset_is_explained_as_within_the_whole(explainer, kind, networks):
     explainer = explainer(network).fit(X)
     chosen = [11, 3, 4]
     whole = explainer.explain(X)
-    np.testing.assert_array_equal(explainer.explain(X[chosen]).values, whole.values[chosen])
-    np.testing.assert_array_equal(explainer.explain(X[3:4]).values, whole.values[3:4])
+    assert_equal_but_for_rounding(explainer.explain(X[chosen]).values, whole.values[chosen])
+    assert_equal_but_for_rounding(explainer.explain(X[3:4]).values, whole.values[3:4])
 
 
 # --- outputs ------------------------------------------------------------------------------------
@@ -333,13 +342,13 @@ def test_batches_change_nothing(explainer, kind, networks):
     for batch_size in (1, 7, len(X), None):
         batches = explainer(network, batch_size=batch_size).fit(X)
         np.testing.assert_allclose(
-            batches.feature_importances_, one_batch.feature_importances_, rtol=1e-12
+            batches.feature_importances_, one_batch.feature_importances_, rtol=1e-5
         )
         for target in targets:
-            np.testing.assert_array_equal(
+            assert_equal_but_for_rounding(
                 batches.explain(X, target).values, one_batch.explain(X, target).values
             )
-        np.testing.assert_array_equal(batches.transform(X), one_batch.transform(X))
+        assert_equal_but_for_rounding(batches.transform(X), one_batch.transform(X))
 
 
 def test_batches_take_no_more_than_their_memory(X, monkeypatch):
@@ -654,7 +663,7 @@ def test_sparse_samples_are_explained_as_dense_ones(explainer, X):
     found = explainer(network, batch_size=7).fit(X_sparse)
     np.testing.assert_allclose(found.feature_importances_, expected.feature_importances_)
     explanation = found.explain(X_sparse)
-    np.testing.assert_array_equal(explanation.values, expected.explain(X).values)
+    assert_equal_but_for_rounding(explanation.values, expected.explain(X).values)
     np.testing.assert_array_equal(explanation.data, X)
 
 
