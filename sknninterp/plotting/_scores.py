@@ -33,6 +33,7 @@ from sknninterp.plotting._common import (
 _MARKED_NODES = 30
 _NUMBERED_CELLS = 200
 _MAX_RANKS = 20
+_MAX_COLUMN_NAMES = 60
 _MARK = PALETTE[3]
 
 
@@ -87,8 +88,7 @@ def score_spectrum(
 
     References
     ----------
-    Jung, Shin, Kwon, *A Metric to Measure Contribution of Nodes in Neural Networks*, Figures 4
-    and 5.
+    Jung, Shin, Kwon, *A Metric to Measure Contribution of Nodes in Neural Networks*, Figures 4, 5.
 
     Examples
     --------
@@ -101,7 +101,7 @@ def score_spectrum(
     layers, names = _check_layers(scores, output_names)
     n_shown = min(max_display, len(names))
     same_width = len({len(nodes) for nodes in layers.values()}) == 1
-    figure, panels = panels_or_new(ax, len(layers), 3.6, 3.0)
+    figure, panels = panels_or_new(ax, len(layers), 3.6 if len(layers) > 1 else 4.6, 3.0)
     for position, (panel, (layer, nodes)) in enumerate(zip(panels, layers.items(), strict=True)):
         lines = _draw_spectrum(panel, nodes[:, :n_shown], normalize, same_width)
         panel.set_title(shorten(layer), fontsize="medium", parse_math=False)
@@ -131,11 +131,8 @@ def _check_layers(scores, output_names):
     n_outputs = {layer: nodes.shape[1] for layer, nodes in layers.items()}
     if len(set(n_outputs.values())) > 1:
         raise ValueError(f"scores must have the same outputs in all layers, got {n_outputs}.")
-    first = next(iter(scores))
-    names = _labels(
-        output_names, "output_names", scores[first], 1, n_outputs[first], "outputs in scores"
-    )
-    return layers, names
+    layer, values = next(iter(scores.items()))
+    return layers, _labels(output_names, "output_names", values, 1, n_outputs[layer], "outputs")
 
 
 def _labels(names, parameter, values, axis, length, of, prefix=""):
@@ -149,29 +146,30 @@ def _labels(names, parameter, values, axis, length, of, prefix=""):
     return [str(name) for name in names]
 
 
+def _relative(values, axis):
+    """Divide by the largest magnitude along an axis; zeros stay."""
+    largest = np.abs(values).max(axis=axis, keepdims=True)
+    return values / np.where(largest > 0, largest, 1)
+
+
 def _draw_spectrum(ax, nodes, normalize, same_width):
     """Draw the sorted scores of one layer and return a line for each output."""
     n_nodes, n_outputs = nodes.shape
     sorted_scores = -np.sort(-nodes, axis=0)
     if normalize:
-        largest = np.abs(nodes).max(axis=0)
-        sorted_scores = sorted_scores / np.where(largest > 0, largest, 1)
+        sorted_scores = _relative(sorted_scores, 0)
         ax.set_ylim(-1.08, 1.08)
     ranks = np.arange(1, n_nodes + 1)
     at = ranks if same_width else (ranks - 0.5) / n_nodes
-    ax.axhline(0, color="black", linewidth=0.8)
     marker = {"marker": "o", "markersize": 3} if n_nodes <= _MARKED_NODES else {}
+    lines = []
+    for position, curve in enumerate(sorted_scores.T):
+        style = series_style(position) if n_outputs > 1 else {"color": "0.15"}
+        lines += ax.plot(at, curve, linewidth=1.5 if n_outputs <= 3 else 1.1, **style, **marker)
     if n_outputs == 1:
-        curve = sorted_scores[:, 0]
-        ax.fill_between(at, np.maximum(curve, 0), color=POSITIVE, alpha=0.35, linewidth=0)
-        ax.fill_between(at, np.minimum(curve, 0), color=NEGATIVE, alpha=0.35, linewidth=0)
-        lines = ax.plot(at, curve, color="0.15", linewidth=1.5, **marker)
-    else:
-        width = 1.5 if n_outputs <= 3 else 1.1
-        lines = [
-            ax.plot(at, curve, linewidth=width, **series_style(position), **marker)[0]
-            for position, curve in enumerate(sorted_scores.T)
-        ]
+        for side, color in ((np.maximum, POSITIVE), (np.minimum, NEGATIVE)):
+            ax.fill_between(at, side(curve, 0), color=color, alpha=0.35, linewidth=0)
+    ax.axhline(0, color="black", linewidth=0.8, zorder=1)
     if same_width:
         integer_ticks(ax.xaxis)
         ax.set_xlabel("rank of the node")
@@ -180,7 +178,9 @@ def _draw_spectrum(ax, nodes, normalize, same_width):
         ax.xaxis.set_major_formatter("{x:.0%}")
         ax.set_xlabel("share of the nodes, by rank")
     # The corner below the falling curve is free.
-    counts = "–".join(f"{n:,}" for n in np.unique(_n_carrying_half(nodes))[[0, -1]])
+    counts = _n_carrying_half(nodes)
+    span = "–".join(f"{n:,}" for n in sorted({counts.min(), counts.max()}))
+    note = f"half of the magnitude\nin {span} of {n_nodes:,} nodes"
     ax.text(0.04, 0.04, note, transform=ax.transAxes, fontsize="small", color="0.35")
     clear_spines(ax)
     return lines
@@ -193,19 +193,16 @@ def _n_carrying_half(nodes):
 
 
 def _label_outputs(figure, panels, lines, names, new):
-    """Draw one legend for all panels: beside them, or inside the last one of given Axes."""
+    """Draw one legend for all panels, beside them or, if they were given, beside the last one."""
     shown = names[: len(lines)]
-    heading = "output"
-    if len(shown) < len(names):
-        heading = f"first {len(shown):,} of\n{len(names):,} outputs"
+    all_shown = len(shown) == len(names)
+    title = "output" if all_shown else f"first {len(shown):,} of\n{len(names):,} outputs"
     if new:
-        columns = -(-len(shown) // 12)
-        legend(figure, lines, shown, title=heading, loc="outside right upper", ncols=columns)
-        return
-    # Low and broad, because only the upper half is free beside the falling curve.
-    columns = max(1, 32 // (6 + min(24, max(map(len, shown)))))
-    small = {"fontsize": "small", "handlelength": 1.4, "columnspacing": 1, "labelspacing": 0.2}
-    legend(panels[-1], lines, shown, title=heading, loc="upper right", ncols=columns, **small)
+        place = {"loc": "outside right upper", "ncols": -(-len(shown) // 12)}
+        legend(figure, lines, shown, title=title, **place)
+    else:
+        place = {"loc": "upper left", "bbox_to_anchor": (1, 1), "labelspacing": 0.2}
+        legend(panels[-1], lines, shown, title=title, fontsize="small", **place)
 
 
 def filter_scores(
@@ -216,7 +213,6 @@ def filter_scores(
     filter_names=None,
     signed=True,
     scale="figure",
-    order="given",
     ax=None,
     max_display=None,
     value_label="influential score",
@@ -243,12 +239,11 @@ def filter_scores(
     scale : {"figure", "panel"}, default="figure"
         ``"figure"`` gives all outputs one scale of colours, so that they can be compared;
         ``"panel"`` divides every output's column by its own largest magnitude.
-    order : {"given", "magnitude"}, default="given"
-        The order of the rows: as they come, or by their mean magnitude, the largest on top.
     ax : matplotlib.axes.Axes, default=None
         Where to draw; None draws into a new figure.
     max_display : int, default=None
-        Number of filters shown: those with the largest mean magnitude. None shows all.
+        Number of filters shown: those with the largest mean magnitude, in the order given. None
+        shows all.
     value_label : str, default="influential score"
         What the scores measure: the label of the colour bar.
     title : str, default=None
@@ -264,7 +259,7 @@ def filter_scores(
     ------
     ValueError
         If `scores` or `kernels` is empty or not finite or has another shape, if names do not fit,
-        if `scale` or `order` is unknown, or if `max_display` is not a positive integer.
+        if `scale` is unknown, or if `max_display` is not a positive integer.
 
     References
     ----------
@@ -278,35 +273,29 @@ def filter_scores(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['box', 'sobel x']
     """
-    for parameter, value, known in (
-        ("scale", scale, ("figure", "panel")),
-        ("order", order, ("given", "magnitude")),
-    ):
-        if value not in known:
-            raise ValueError(f"{parameter} must be {known[0]!r} or {known[1]!r}, got {value!r}.")
+    if scale not in ("figure", "panel"):
+        raise ValueError(f"scale must be 'figure' or 'panel', got {scale!r}.")
     matrix, outputs, filters = _check_filters(scores, output_names, filter_names, signed)
     n_filters, n_outputs = matrix.shape
     if kernels is not None:
         kernels = _check_kernels(kernels, n_filters)
     n_shown = n_filters if max_display is None else check_max_display(max_display)
-    shown = np.argsort(-np.abs(matrix).mean(axis=1), kind="stable")[:n_shown]
-    if order == "given":
-        shown = np.sort(shown)
+    shown = np.sort(np.argsort(-np.abs(matrix).mean(axis=1), kind="stable")[:n_shown])
+    label = value_label if signed else f"magnitude of {value_label}"
     if scale == "panel":
-        largest = np.abs(matrix).max(axis=0)
-        matrix = matrix / np.where(largest > 0, largest, 1)
-    ax = axes_or_new(ax, 3.2 + min(0.42 * n_outputs, 12), 1.4 + 0.23 * max(len(shown), 8))
+        matrix, label = _relative(matrix, 0), f"{label}\n(share of output's largest)"
+    height = 0.23 * max(len(shown), 8)
+    thumbnail = 0 if kernels is None else height / len(shown)
+    ax = axes_or_new(ax, 3 + thumbnail + min(0.42 * n_outputs, 12), 1.4 + height)
     limit = symmetric_limit(matrix[shown])
-    limits, cmap = ((-limit, limit), DIVERGING) if signed else ((0, limit), SEQUENTIAL)
-    _draw_matrix(ax, matrix[shown], cmap, limits, _score_label(value_label, signed, scale))
+    _draw_matrix(ax, matrix[shown], -limit if signed else 0, limit, label)
     _label_columns(ax, outputs)
     rows = ax if kernels is None else _draw_kernels(ax, kernels[shown])
     label_rows(rows, [filters[i] for i in shown])
     for one in {ax, rows}:
         one.set_ylim(len(shown) - 0.5, -0.5)
-    label_axis(ax, "output", title=title)
-    if len(shown) < n_filters:
-        ax.set_xlabel(f"output\n({len(shown):,} of {n_filters:,} filters shown)")
+    note = f"\n({len(shown):,} of {n_filters:,} filters shown)" if len(shown) < n_filters else ""
+    label_axis(ax, f"output{note}", title=title)
     return ax
 
 
@@ -315,49 +304,38 @@ def _check_filters(scores, output_names, filter_names, signed):
     matrix = check_values(scores, "scores", (1, 2))
     matrix = matrix.reshape(len(matrix), -1)
     n_filters, n_outputs = matrix.shape
-    outputs = _labels(output_names, "output_names", scores, 1, n_outputs, "outputs in scores")
-    filters = _labels(filter_names, "filter_names", scores, 0, n_filters, "filters in scores", "filter ")
+    outputs = _labels(output_names, "output_names", scores, 1, n_outputs, "outputs")
+    filters = _labels(filter_names, "filter_names", scores, 0, n_filters, "filters", "filter ")
     return matrix if signed else np.abs(matrix), outputs, filters
 
 
 def _check_kernels(kernels, n_filters):
     """Return the kernels, shape (n_filters, height, width), each with a largest magnitude of 1."""
     kernels = check_values(kernels, "kernels", (3, 4))
-    check_length(kernels, "kernels", n_filters, "filters in scores")
-    if kernels.ndim == 4:
-        kernels = kernels.sum(axis=1)
-    largest = np.abs(kernels).max(axis=(1, 2), keepdims=True)
-    return kernels / np.where(largest > 0, largest, 1)
+    check_length(kernels, "kernels", n_filters, "filters")
+    return _relative(kernels if kernels.ndim == 3 else kernels.sum(axis=1), (1, 2))
 
 
-def _score_label(value_label, signed, scale):
-    label = value_label if signed else f"magnitude of {value_label}"
-    return f"{label}\n(share of output's largest)" if scale == "panel" else label
-
-
-def _draw_matrix(ax, matrix, cmap, limits, label):
+def _draw_matrix(ax, matrix, low, high, label):
     """Draw a matrix with a colour bar, and return the bar."""
-    picture = ax.imshow(
-        matrix, aspect="auto", cmap=cmap, vmin=limits[0], vmax=limits[1], interpolation="nearest"
-    )
+    colors = {"cmap": DIVERGING if low < 0 else SEQUENTIAL, "vmin": low, "vmax": high}
+    picture = ax.imshow(matrix, aspect="auto", interpolation="nearest", **colors)
     # A bar as long as a tall matrix would be no easier to read.
-    height = ax.figure.get_figheight() * ax.get_position().height
-    bar = ax.figure.colorbar(
-        picture, ax=ax, aspect=20, pad=0.03, shrink=min(1, 3 / height), anchor=(0, 1),
-        extend="max" if matrix.max() > limits[1] else "neither",
-    )
+    size = {"shrink": min(1, 3 * ax.figure.dpi / ax.bbox.height), "anchor": (0, 1), "aspect": 20}
+    ends = "max" if matrix.max() > high else "neither"
+    bar = ax.figure.colorbar(picture, ax=ax, pad=0.03, extend=ends, **size)
     bar.set_label(wrap(label, 32), parse_math=False)
     bar.outline.set_visible(False)
     return bar
 
 
 def _label_columns(ax, labels):
-    """Name the columns 0, 1, ... of a matrix, sideways where names are long."""
-    labels = [shorten(label, 24) for label in labels]
-    ax.set_xticks(range(len(labels)), labels, parse_math=False)
-    ax.tick_params(axis="x", length=0)
-    if max(map(len, labels)) > 4:
-        ax.tick_params(axis="x", rotation=90)
+    """Name the columns of a matrix, sideways where names are long, or only some of very many."""
+    step = -(-len(labels) // _MAX_COLUMN_NAMES)
+    names = [shorten(label, 24) for label in labels[::step]]
+    ax.set_xticks(range(0, len(labels), step), names, parse_math=False)
+    sideways = max(map(len, names)) > 4 or len(names) > _MAX_COLUMN_NAMES // 2
+    ax.tick_params(axis="x", length=0, rotation=90 if sideways else 0)
 
 
 def _draw_kernels(ax, kernels):
@@ -395,7 +373,7 @@ def rank_distribution(
 
     The features with the smallest mean rank are on top. The names of the truly relevant features,
     where those are known, are bold and coloured, and a line ends the ranks that they would fill
-    if they always came first. Shares are written into the cells where these are few.
+    if they always came first. Shares are written into the cells, in percent, where these are few.
 
     Parameters
     ----------
@@ -440,10 +418,14 @@ def rank_distribution(
     ['sex', 'age', 'dose']
     """
     max_display = check_max_display(max_display)
-    values = _check_ranks(ranks)
+    values = check_values(ranks, "ranks", (2,))
+    wrong = values[(values < 1) | (values != np.round(values))]
+    if wrong.size:
+        raise ValueError(f"ranks must be whole numbers from 1, got {wrong[0]:g}.")
     n_features = values.shape[1]
-    names = _labels(names, "names", ranks, 1, n_features, "features in ranks", prefix="x")
+    names = _labels(names, "names", ranks, 1, n_features, "features", "x")
     relevant = _check_relevant(relevant, n_features)
+    n_ranks = _check_n_ranks(n_ranks, values)
     shares, columns = _shares(values, n_ranks)
     mean_rank = values.mean(axis=0)
     # Relevant features that rank low are what a reader must not miss.
@@ -451,10 +433,10 @@ def rank_distribution(
     shown = shown[np.argsort(mean_rank[shown], kind="stable")]
     shares = shares[shown]
     # A last column that adds up many ranks would make the others look alike.
-    limit = symmetric_limit(shares[:, : len(columns) - columns[-1].startswith(">")])
+    limit = symmetric_limit(shares[:, :n_ranks])
     ax = axes_or_new(ax, 3.2 + 0.46 * max(len(columns), 5), 1.5 + 0.32 * max(len(shown), 5))
-    label = f"share of {len(values):,} samples"
-    bar = _draw_matrix(ax, shares, SEQUENTIAL, (0, limit), label)
+    label = f"share of {len(values):,} samples" if len(values) > 1 else "share of 1 sample"
+    bar = _draw_matrix(ax, shares, 0, limit, label)
     bar.ax.yaxis.set_major_formatter("{x:.0%}")
     if shares.size <= _NUMBERED_CELLS:
         _write_shares(ax, shares, limit)
@@ -467,41 +449,31 @@ def rank_distribution(
     return ax
 
 
-def _check_ranks(ranks):
-    values = check_values(ranks, "ranks", (2,))
-    if (values < 1).any() or (values != np.round(values)).any():
-        wrong = values[(values < 1) | (values != np.round(values))][0]
-        raise ValueError(f"ranks must be whole numbers from 1, got {wrong:g}.")
-    return values
-
-
 def _check_relevant(relevant, n_features):
     """Return the positions of the relevant features, each once."""
-    positions = np.asarray([] if relevant is None else relevant)
-    if positions.size == 0:
-        return positions.astype(int)
-    whole = positions.ndim == 1 and np.issubdtype(positions.dtype, np.integer)
-    if not whole or positions.min() < 0 or positions.max() >= n_features:
-        raise ValueError(
-            f"relevant must be positions of features, integers from 0 to {n_features - 1}, "
-            f"got {relevant!r}."
-        )
-    return np.unique(positions)
+    positions = np.unique([] if relevant is None else relevant)
+    whole = positions.dtype.kind in "iu" or positions.size == 0
+    if not whole or ((positions < 0) | (positions >= n_features)).any():
+        allowed = f"positions of features, integers from 0 to {n_features - 1}"
+        raise ValueError(f"relevant must be {allowed}, got {relevant!r}.")
+    return positions
+
+
+def _check_n_ranks(n_ranks, ranks):
+    """Return the number of ranks that have a column of their own."""
+    if n_ranks is None:
+        return min(max(int(ranks.max()), ranks.shape[1]), _MAX_RANKS)
+    if not isinstance(n_ranks, Integral) or isinstance(n_ranks, bool) or n_ranks < 1:
+        raise ValueError(f"n_ranks must be an integer of at least 1 or None, got {n_ranks!r}.")
+    return int(n_ranks)
 
 
 def _shares(ranks, n_ranks):
     """Return the share of samples, shape (n_features, n_columns), and the columns' names."""
-    lowest = int(ranks.max())
-    if n_ranks is None:
-        n_ranks = min(max(lowest, ranks.shape[1]), _MAX_RANKS)
-    elif not isinstance(n_ranks, Integral) or isinstance(n_ranks, bool) or n_ranks < 1:
-        raise ValueError(f"n_ranks must be an integer of at least 1 or None, got {n_ranks!r}.")
-    columns = [(ranks == rank).mean(axis=0) for rank in range(1, n_ranks + 1)]
-    names = [str(rank) for rank in range(1, n_ranks + 1)]
-    if lowest > n_ranks:
-        columns.append((ranks > n_ranks).mean(axis=0))
-        names.append(f">{n_ranks}")
-    return np.column_stack(columns), names
+    columns = {str(rank): (ranks == rank).mean(axis=0) for rank in range(1, n_ranks + 1)}
+    if ranks.max() > n_ranks:
+        columns[f">{n_ranks}"] = (ranks > n_ranks).mean(axis=0)
+    return np.column_stack(list(columns.values())), list(columns)
 
 
 def _write_shares(ax, shares, limit):
