@@ -4,6 +4,7 @@ from sknninterp.callbacks import NeuronTuning
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.explainers.explanation import Explanation
+from sknninterp.explainers.gradient import GradientXInputExplainer, IntegratedGradientsExplainer
 from sknninterp.explainers.influence import InfluentialScores
 from sknninterp.explainers.weight_product import GarsonExplainer, OldenExplainer, PWPExplainer
 
@@ -14,7 +15,9 @@ __all__ = [
     "ANTRegressor",
     "Explanation",
     "GarsonExplainer",
+    "GradientXInputExplainer",
     "InfluentialScores",
+    "IntegratedGradientsExplainer",
     "NeuronTuning",
     "OldenExplainer",
     "PWPExplainer",

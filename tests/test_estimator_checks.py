@@ -15,7 +15,9 @@ from sknninterp import (
     ANTClassifier,
     ANTRegressor,
     GarsonExplainer,
+    GradientXInputExplainer,
     InfluentialScores,
+    IntegratedGradientsExplainer,
     OldenExplainer,
     PWPExplainer,
     TorchMLPClassifier,
@@ -29,7 +31,9 @@ DEFAULTS = [
     ANTRegressor(),
     PWPExplainer(),
     GarsonExplainer(),
+    GradientXInputExplainer(),
     InfluentialScores(),
+    IntegratedGradientsExplainer(),
     OldenExplainer(),
 ]
 

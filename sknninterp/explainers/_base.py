@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context, clone
 from sklearn.ensemble._base import _set_random_states
-from sklearn.utils import _safe_indexing, check_array, check_random_state, get_tags
+from sklearn.utils import _safe_indexing, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
@@ -25,14 +24,9 @@ from sklearn.utils.validation import (
 from torch import Tensor, nn
 
 from sknninterp.estimators.mlp import TorchMLPClassifier
+from sknninterp.explainers._batches import Batch, Choice, Reading, Rows, as_table, pick_outputs
 from sknninterp.explainers._explanation_index import is_sequence
-from sknninterp.explainers._network import (
-    Network,
-    Outputs,
-    check_explainable,
-    find_network,
-    is_fitted,
-)
+from sknninterp.explainers._network import Network, check_explainable, find_network, is_fitted
 from sknninterp.explainers.columns import (
     column_origins,
     original_feature_names,
@@ -53,17 +47,6 @@ def _inner_has(method: str):
         return hasattr(self.estimator_ if hasattr(self, "estimator_") else self._inner, method)
 
     return check
-
-
-@dataclass
-class _Reading:
-    """A network read for samples of one shape, with its columns."""
-
-    network: Network
-    graph: Graph
-    origins: object | None  # sparse (n_transformed, n_original), or None to keep columns apart
-    feature_names: np.ndarray | None  # None for images
-    outputs: Outputs
 
 
 class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
@@ -104,6 +87,10 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     def _end_fit(self, contributions) -> None:
         """Hook: it has been."""
 
+    def _base_values(self, graph: Graph) -> Tensor | None:
+        """What the contributions to each output add to, (n_outputs,), where they add up."""
+        return None
+
     def _data(self, graph: Graph, inputs: Tensor) -> Tensor:
         """What the contributions are contributions of."""
         return inputs
@@ -130,7 +117,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         -------
         self
         """
-        X = _as_table(X)
+        X = as_table(X)
         self.estimator_ = self._inner if is_fitted(self._inner) else self._fit_inner(X, y)
         validate_data(self, X, skip_check_array=True)
         first = self._network.first
@@ -174,7 +161,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
 
     # -- batches ---------------------------------------------------------------------------------
 
-    def _batches(self, X, positions=slice(None), signs=1, fitting=False) -> Iterator[_Batch]:
+    def _batches(self, X, positions=slice(None), signs=1, fitting=False) -> Iterator[Batch]:
         """Contributions to outputs at some positions or to the "predicted", batch by batch."""
         network = self._network
         reading = contributions = batch = None
@@ -215,12 +202,12 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     def _network(self) -> Network:
         return find_network(self.estimator_)
 
-    def _reading(self, network, shape) -> _Reading:
+    def _reading(self, network, shape) -> Reading:
         graph = network.read(shape)
         if len(graph.output.shape) > 1:
             raise ValueError(f"The network's output has the axes {graph.output.shape}, not one.")
         outputs = network.outputs(math.prod(graph.output.shape))
-        return _Reading(network, graph, *self._columns(network, graph), outputs)
+        return Reading(network, graph, *self._columns(network, graph), outputs)
 
     def _columns(self, network, graph):
         """Origins of the network's inputs in the columns of X, if they are summed, and names."""
@@ -234,30 +221,25 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             return None, transformed_feature_names(steps, graph.input.shape[0], names)
         return column_origins(steps, self.n_features_in_, names), names
 
-    def _batch(self, reading, contributions, inputs, positions, signs) -> _Batch:
-        predicted = None
-        with evaluation(reading.graph.module), torch.no_grad():
+    def _batch(self, reading, contributions, inputs, positions, signs) -> Batch:
+        graph, predicted = reading.graph, None
+        with evaluation(graph.module), torch.no_grad():
             if isinstance(positions, str):
-                predicted = reading.network.predict(reading.graph, inputs)
-                single = reading.outputs.n_outputs == 1  # a logit for the second class
-                values = contributions(inputs, (predicted * (not single))[:, None])[..., 0]
-                if single and self._is_signed:
-                    signs = (2 * predicted - 1).reshape(-1, *[1] * (values.ndim - 1))
+                predicted = reading.network.predict(graph, inputs)
+                n_outputs = reading.outputs.n_outputs
+                choice = Choice.of_predicted(predicted, n_outputs, self._is_signed)
                 predicted = predicted.cpu().numpy()
-            elif isinstance(positions, slice):
-                values = contributions(inputs, None)
             else:
-                wanted = torch.as_tensor(positions, device=inputs.device)
-                values = contributions(inputs, wanted.reshape(1, -1))
-                values = values[..., 0] if wanted.ndim == 0 else values
-            signs = torch.as_tensor(signs)
-            if not (signs == 1).all():
-                values = values * signs.to(values)
-            data = self._data(reading.graph, inputs)
-        values = values.cpu().numpy()
+                choice = Choice.of_positions(positions, signs, inputs.device)
+            values = choice.finish(contributions(inputs, choice.outputs))
+            base_values = self._base_values(graph)
+            if base_values is not None:
+                base_values = base_values.expand(len(inputs), -1)
+                base_values = choice.finish(pick_outputs(base_values, choice.outputs))
+            data = self._data(graph, inputs)
         if reading.origins is not None:
             values = sum_to_original(values, reading.origins)
-        return _Batch(values, data, reading, contributions, predicted)
+        return Batch(values, base_values, data, predicted, reading, contributions)
 
     # -- explain ---------------------------------------------------------------------------------
 
@@ -286,18 +268,19 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         X = self._known_table(X)
         positions, signs, labels = self._outputs.choose(target, self._is_signed)
         as_given = self._explains_data
-        values, data, predicted = (_Rows(_num_samples(X)) for _ in range(3))
+        values, base_values, data, predicted = (Rows(_num_samples(X)) for _ in range(4))
         for batch in self._batches(X, positions, signs):
             values.add(batch.values)
+            base_values.add(batch.base_values)
+            predicted.add(batch.predicted)
             if not as_given:
                 data.add(batch.data.cpu().numpy())
-            if batch.predicted is not None:
-                predicted.add(batch.predicted)
         return Explanation(
             values.array,
             data=np.asarray(_dense(X)) if as_given else data.array,
             feature_names=self._feature_names_out,
             output_names=labels,
+            base_values=base_values.array,
             sample_names=getattr(X, "index", None),
             method=self.method,
             signed=self._is_signed,
@@ -342,7 +325,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     def _known_table(self, X):
         """X with the columns seen in `fit`."""
         check_is_fitted(self, "feature_importances_")
-        X = _as_table(X)
+        X = as_table(X)
         validate_data(self, X, reset=False, skip_check_array=True)
         if tuple(X.shape[1:]) != self._sample_shape:
             raise ValueError(
@@ -364,7 +347,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             Contributions to the output that the parameter `target` names.
         """
         X = self._known_table(X)
-        values = _Rows(_num_samples(X))
+        values = Rows(_num_samples(X))
         for batch in self._batches(X, *self._transformed_output()):
             values.add(batch.values)
         return values.array.reshape(len(values.array), -1)
@@ -492,52 +475,5 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         return tags
 
 
-@dataclass
-class _Batch:
-    """Contributions of some samples."""
-
-    values: np.ndarray
-    data: Tensor
-    reading: _Reading
-    contributions: Callable[[Tensor, Tensor | None], Tensor]
-    predicted: np.ndarray | None
-
-
-class _Rows:
-    """Rows of an array, filled in place: beside the whole, one batch is held."""
-
-    def __init__(self, n_rows: int):
-        self.n_rows = n_rows
-        self.n_filled = 0
-        self.array = None
-
-    def add(self, rows: np.ndarray) -> None:
-        if self.array is None:
-            self.array = np.empty((self.n_rows, *rows.shape[1:]), rows.dtype)
-        self.array[self.n_filled : self.n_filled + len(rows)] = rows
-        self.n_filled += len(rows)
-
-
-def _as_table(X):
-    """X in a form that rows can be taken from; frames and what they hold stay as they are."""
-    if not hasattr(X, "columns"):
-        return check_array(
-            X, accept_sparse="csr", dtype=None, ensure_all_finite=False, allow_nd=True
-        )
-    if len(X) == 0:
-        raise ValueError(f"X holds no samples: its shape is {X.shape}.")
-    return X
-
-
 def _dense(X):
     return X.toarray() if hasattr(X, "toarray") else X
-
-
-def pick_outputs(values: Tensor, outputs: Tensor | None) -> Tensor:
-    """Of contributions to all outputs, those to some: see `BaseExplainer._contributions`."""
-    if outputs is None:
-        return values
-    if len(outputs) == 1:
-        return values[..., outputs[0]]
-    index = outputs.reshape(len(outputs), *[1] * (values.ndim - 2), -1)
-    return values.gather(-1, index.expand(*values.shape[:-1], -1))

@@ -9,7 +9,8 @@ import pandas as pd
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sknninterp.explainers._base import BaseExplainer, pick_outputs
+from sknninterp.explainers._base import BaseExplainer
+from sknninterp.explainers._batches import pick_outputs
 from sknninterp.nn.weight_product import (
     GARSON_VARIANTS,
     garson,

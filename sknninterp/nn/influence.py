@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sknninterp.nn.graph import Graph, evaluation, prototype, pull_back
+from sknninterp.nn.graph import Graph, prototype, pull_back
 from sknninterp.nn.nodes import (
     Activation,
     Add,
@@ -117,12 +117,15 @@ class Influence:
     """Influential scores from one layer of a network to another, for batch after batch.
 
     Steps run from the values of one layer's nodes to the next layer's. Activations, dropout,
-    reshaping, concatenation and max pooling (to the first maximum) pass scores on. A sum of
-    branches is a layer of its own; a linear or convolutional layer that only feeds it belongs to
-    it, with one denominator over all branches. Average pooling is a layer with equal weights.
-    Batch norm is folded into the layer before it, or, where it follows an activation or the
-    input, into those after it; between two activations it passes scores on, with the sign of its
-    scale. Biases count only through the values of the nodes. 0/0 is 0.
+    reshaping, concatenation and max pooling (to the first maximum) pass scores on, but a value of 0
+    has none to pass on. A sum of branches is a layer of its own; a linear, convolutional or
+    average-pooling layer that only feeds it belongs to it, with one denominator over all branches.
+    Average pooling is a layer with equal weights. Batch norm is folded into the layer before it,
+    or, where it follows an activation or the input, into those after it, for which its shift is a
+    bias; between two activations, or where others read the layer before it too, it passes scores
+    on, with the sign of its scale. Biases count only through the values of the nodes. 0/0 is 0.
+
+    To be made anew when the weights have changed.
 
     Parameters
     ----------
@@ -156,12 +159,10 @@ class Influence:
         self.target = graph.logits if target is None else target
         self.bias_in_denominator = bias_in_denominator
         _check_precision(graph)
-        self.start = self.target
-        while isinstance(self.start, Activation) and self.start is not self.source:
-            (self.start,) = self.start.inputs  # an activation passes scores on as they are
+        self.start = self._start()
         self.nodes = graph.between(graph.input, self.start)
         self.path = graph.between(self.source, self.start)
-        if len(self.path) < 2:
+        if self.source is self.target or not self.path:
             raise ValueError(
                 f"source {self.source.name!r} does not come before target {self.target.name!r}."
             )
@@ -175,6 +176,15 @@ class Influence:
         if center_logits and self.target is graph.logits:
             self._center()
 
+    def _start(self) -> Node:
+        """Where the way back begins: reshapes and an activation at the end pass all scores on."""
+        node = self.target
+        while type(node) in (Route, Reshape) and node is not self.source:
+            (node,) = node.inputs
+        if isinstance(node, Activation) and node is not self.source:
+            (node,) = node.inputs
+        return node
+
     def _needed_sums(self) -> set[Node]:
         """Sums on the path, with the sums that they are made from."""
         needed = self.rules.sums.intersection(self.path)
@@ -184,8 +194,8 @@ class Influence:
         return needed
 
     def _center(self) -> None:
-        node = self.start
-        while type(node) in (Route, Reshape):
+        node = self.target
+        while type(node) in (Route, Reshape, Activation):
             (node,) = node.inputs
         if not isinstance(node, Linear):
             raise UnsupportedModuleError(
@@ -234,18 +244,19 @@ class Influence:
         keep = {self.source, *keep}
         widest = max(math.prod(node.shape) for node in self.nodes)
         most = max(1, _CHUNK_BYTES // (widest * x.element_size()))
-        n_rows = min(len(rows), most)
-        n_samples = max(1, most // max(n_rows, 1))
+        n_rows = max(1, min(len(rows), most))
+        n_samples = most // n_rows
         for start in range(0, len(x), n_samples):
             samples = slice(start, start + n_samples)
             # Not around the loop: whoever leaves it early must not be left in this mode.
-            with evaluation(self.graph.module), torch.no_grad():
+            with torch.no_grad():
                 shares = _Shares(self, x[samples], keep)
             here = rows if rows.shape[1] == 1 else rows[:, samples]
             for first in range(0, len(rows), n_rows):
                 part = slice(first, first + n_rows)
                 with torch.no_grad():
-                    yield Chunk(samples, part, shares.scores(here[part]))
+                    scores = shares.scores(here[part])
+                yield Chunk(samples, part, scores)
 
 
 def _check_precision(graph: Graph) -> None:
@@ -352,6 +363,11 @@ class _State:
     bias: Tensor | None = None
     divisor: Tensor | None = None
 
+    @property
+    def shift(self) -> Tensor:
+        """What a batch norm that is folded into its readers adds: for them it is a bias."""
+        return self.value - self.part
+
 
 class _Shares:
     """One chunk's shares, from which scores towards any rows are made.
@@ -413,29 +429,22 @@ class _Shares:
 
     def _sum(self, node: Node, sources: list[_State]) -> tuple[Tensor, Tensor | None]:
         """Magnitudes of the contributions, summed, and what biases add where they count."""
-        first = sources[0]
+        first, counted = sources[0], self.plan.bias_in_denominator
         if isinstance(node, Weighted):
-            weights = self.plan.weights[node]
-            return node.apply(first.part.abs(), weights.magnitude), self._bias(node, weights.bias)
+            own = self.plan.weights[node]
+            bias = node.apply(first.shift, own.weight, own.bias) if counted else None
+            return node.apply(first.part.abs(), own.magnitude), bias
         if isinstance(node, AveragePool):
-            return node.forward(first.part.abs()), None
+            return node.forward(first.part.abs()), node.forward(first.shift) if counted else None
         if isinstance(node, BatchNorm):
-            scale, shift = _per_channel(node.scale, node), self._bias(node, node.shift)
-            bias = shift if first.bias is None else shift + scale * first.bias
-            return first.total * scale.abs(), bias if self.plan.bias_in_denominator else None
+            scale, shift = _per_channel(node.scale, node), _per_channel(node.shift, node)
+            return first.total * scale.abs(), first.bias * scale + shift if counted else None
         is_open = [self.plan.rules.is_open(node, p) for p in node.inputs]
         totals = [s.total if o else s.part.abs() for s, o in zip(sources, is_open, strict=True)]
-        biases = [s.bias if o else None for s, o in zip(sources, is_open, strict=True)]
-        if any(bias is not None for bias in biases):
-            zeros = [torch.zeros_like(s.value) for s in sources]
-            biases = [z if b is None else b for b, z in zip(biases, zeros, strict=True)]
-            return self._pass(node, totals), self._pass(node, biases)
-        return self._pass(node, totals), None
-
-    def _bias(self, node: Node, bias: Tensor | None) -> Tensor | None:
-        if bias is None or not self.plan.bias_in_denominator:
-            return None
-        return _per_channel(bias, node).expand(self.n_samples, *node.shape)
+        if not counted:
+            return self._pass(node, totals), None
+        biases = [s.bias if o else s.shift for s, o in zip(sources, is_open, strict=True)]
+        return self._pass(node, totals), self._pass(node, biases)
 
     def _remember(self, node: Node, state: _State, sources: list[_State]) -> None:
         """What the way back from `node` to each of its inputs multiplies by."""

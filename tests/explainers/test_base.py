@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from functools import partial
 
 import joblib
 import numpy as np
@@ -41,7 +42,9 @@ from sknninterp import (
     ANTClassifier,
     Explanation,
     GarsonExplainer,
+    GradientXInputExplainer,
     InfluentialScores,
+    IntegratedGradientsExplainer,
     OldenExplainer,
     PWPExplainer,
     TorchMLPClassifier,
@@ -58,6 +61,8 @@ EXPLAINERS = {
     "Olden": OldenExplainer,
     "Garson": GarsonExplainer,
     "influential scores": InfluentialScores,
+    "gradient x input": GradientXInputExplainer,
+    "integrated gradients": partial(IntegratedGradientsExplainer, n_steps=4),
 }
 every_explainer = pytest.mark.parametrize("explainer", EXPLAINERS.values(), ids=EXPLAINERS)
 
@@ -232,10 +237,10 @@ def test_shapes_and_values_of_every_target(explainer, kind, networks):
     for position, name in enumerate(names):
         one = explainer.explain(X, target=name)
         assert one.output_names == name
-        np.testing.assert_array_equal(one.values, whole.values[..., position])
+        assert_equal_but_for_rounding(one.values, whole.values[..., position])
     reverse = explainer.explain(X, target=names[::-1])
     assert reverse.output_names.tolist() == names[::-1]
-    np.testing.assert_array_equal(reverse.values, whole.values[..., ::-1])
+    assert_equal_but_for_rounding(reverse.values, whole.values[..., ::-1])
     with pytest.raises(ValueError, match=r"target='none' is not an output of this network"):
         explainer.explain(X, target="none")
 
@@ -255,7 +260,7 @@ def test_each_sample_for_its_predicted_class(explainer, kind, networks):
     assert explanation.output_names is None
     whole = explainer.explain(X).values
     expected = [whole[i, ..., names.index(label)] for i, label in enumerate(predicted)]
-    np.testing.assert_array_equal(explanation.values, expected)
+    assert_equal_but_for_rounding(explanation.values, np.array(expected))
 
 
 @every_explainer
@@ -277,17 +282,17 @@ def test_one_logit_speaks_for_one_class_and_against_the_other(explainer, net, X)
     assert whole.output_names.tolist() == [towards]
     one, other = explainer.explain(X, target=towards), explainer.explain(X, target=against)
     assert (one.output_names, other.output_names) == (towards, against)
-    np.testing.assert_array_equal(one.values, whole.values[..., 0])
+    assert_equal_but_for_rounding(one.values, whole.values[..., 0])
     sign = -1 if whole.signed else 1
-    np.testing.assert_array_equal(other.values, sign * one.values)
+    assert_equal_but_for_rounding(other.values, sign * one.values)
     both = explainer.explain(X, target=[against, towards])
     assert both.output_names.tolist() == [against, towards]
-    np.testing.assert_array_equal(both.values, np.stack([other.values, one.values], -1))
+    assert_equal_but_for_rounding(both.values, np.stack([other.values, one.values], -1))
     predicted = explainer.explain(X, target="predicted")
     assert predicted.target.tolist() == network.predict(X).tolist()
     mine = (predicted.target == towards)[:, None]
     assert 0 < mine.sum() < len(X)
-    np.testing.assert_array_equal(predicted.values, np.where(mine, one.values, other.values))
+    assert_equal_but_for_rounding(predicted.values, np.where(mine, one.values, other.values))
 
 
 def test_signs_are_those_of_the_output(X):
