@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -395,6 +398,115 @@ def case(request) -> Case:
 def named_case() -> Callable[[str], Case]:
     """A network of the matrix by its name."""
     return NETWORKS.__getitem__
+
+
+class Literal:
+    """Linear maps of feature maps, written out by loops: matrices (n_out, n_in) of flat places.
+
+    A shape is (channels, *positions); an option is an int or has one for each axis of positions.
+    """
+
+    @staticmethod
+    def convolution(weight, shape, stride=1, padding=0, dilation=1, groups=1):
+        """Matrix of a convolution, and the shape of what it gives."""
+        n_out, n_in, *kernel = weight.shape
+        n_axes = len(kernel)
+        stride, dilation = _each(stride, n_axes), _each(dilation, n_axes)
+        reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        if padding == "same":
+            before, both = [r // 2 for r in reach], reach
+        else:
+            before = _each(0 if padding == "valid" else padding, n_axes)
+            both = [2 * p for p in before]
+        after = [
+            (size + b - r - 1) // s + 1
+            for size, b, r, s in zip(shape[1:], both, reach, stride, strict=True)
+        ]
+        found = np.zeros((n_out, *after, *shape))
+        for o in range(n_out):
+            group = o // (n_out // groups)
+            for place in itertools.product(*map(range, after)):
+                for i, offset in itertools.product(range(n_in), np.ndindex(*kernel)):
+                    read = [
+                        at * s - b + d * k
+                        for at, s, b, d, k in zip(
+                            place, stride, before, dilation, offset, strict=True
+                        )
+                    ]
+                    if all(0 <= r < size for r, size in zip(read, shape[1:], strict=True)):
+                        found[(o, *place, group * n_in + i, *read)] += weight[(o, i, *offset)]
+        return found.reshape(n_out * math.prod(after), -1), (n_out, *after)
+
+    @staticmethod
+    def windows(sizes, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+        """Places that each window of a pool reads, its size with the padding, and its numbers."""
+        n_axes = len(sizes)
+        kernel, padding, dilation = (_each(o, n_axes) for o in (kernel, padding, dilation))
+        stride = kernel if stride is None else _each(stride, n_axes)
+        axes = []
+        for size, k, s, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True):
+            span, windows = size + 2 * p - d * (k - 1) - 1, []
+            for start in range(-p, span - p + (s if ceil_mode else 1), s):
+                if start < size:  # with ceil_mode a window must begin before the padding at the end
+                    reads = [start + d * i for i in range(k)]
+                    inside = [r for r in reads if 0 <= r < size]
+                    windows.append((inside, len([r for r in reads if r < size + p])))
+            axes.append(windows)
+        return _joined(axes, sizes)
+
+    @staticmethod
+    def adaptive_windows(sizes, output_size):
+        """The same for the windows of an adaptive pool."""
+        axes = []
+        for size, n in zip(sizes, _each(output_size, len(sizes)), strict=True):
+            windows = [range(i * size // n, -(-(i + 1) * size // n)) for i in range(n)]
+            axes.append([(list(w), len(w)) for w in windows])
+        return _joined(axes, sizes)
+
+    @staticmethod
+    def average(shape, windows, count_include_pad=True, divisor=None):
+        """Matrix of the average over windows."""
+        n, n_windows = math.prod(shape[1:]), len(windows)
+        found = np.zeros((shape[0], n_windows, shape[0], n))
+        for c, (o, (places, full)) in itertools.product(range(shape[0]), enumerate(windows)):
+            for place in places:
+                found[c, o, c, place] = 1 / (
+                    divisor or (full if count_include_pad else len(places))
+                )
+        return found.reshape(shape[0] * n_windows, -1)
+
+    @staticmethod
+    def selection(value, windows):
+        """Matrix that picks each window's first maximum from one sample's value."""
+        flat = value.reshape(value.shape[0], -1)
+        found = np.zeros((len(flat), len(windows), *flat.shape))
+        for c, (o, (places, _)) in itertools.product(range(len(flat)), enumerate(windows)):
+            best = places[0]
+            for place in places:
+                if flat[c, place] > flat[c, best]:
+                    best = place
+            found[c, o, c, best] = 1.0
+        return found.reshape(len(flat) * len(windows), -1)
+
+
+def _each(option, n_axes):
+    return [option] * n_axes if isinstance(option, int) else list(option)
+
+
+def _joined(axes, sizes):
+    """Windows over all axes from those of each, and how many there are along each."""
+    windows = []
+    for combined in itertools.product(*axes):
+        reads = itertools.product(*(inside for inside, _ in combined))
+        places = [int(np.ravel_multi_index(read, sizes)) for read in reads]
+        windows.append((places, math.prod(full for _, full in combined)))
+    return windows, tuple(len(axis) for axis in axes)
+
+
+@pytest.fixture(scope="session")
+def literal() -> type[Literal]:
+    """Convolutions and pools as matrices, written out by loops."""
+    return Literal
 
 
 @pytest.fixture(autouse=True)

@@ -229,6 +229,16 @@ def test_operations(kind, operation, shape):
     assert type(graph.output) is kind
 
 
+@pytest.mark.parametrize(("operation", "shape"), OPERATIONS[MaxPool])
+def test_max_pools_know_where_their_maxima_are(operation, shape):
+    module = operation if isinstance(operation, nn.Module) else Call(operation)
+    node = read_and_check(nn.Sequential(module), shape).output
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    maxima, indices = node.forward_with_indices(x)
+    assert torch.equal(maxima, module(x))
+    assert torch.equal(node.gather(x, indices), maxima)
+
+
 def test_functional_layers_are_named_by_their_weights():
     class Own(nn.Module):
         def __init__(self):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sknninterp.nn.graph import evaluation, read, single_use
+from sknninterp.nn.graph import evaluation, pull_back, read, single_use
 from sknninterp.nn.mlp import MLP
 from sknninterp.nn.nodes import Activation, Add, BatchNorm, UnsupportedModuleError, Weighted
 
@@ -287,6 +287,109 @@ def test_single_use_leaves_one_layer_for_each_unit(named_case):
         "3.conv1",
         "3.conv2",
     ]
+
+
+# --- ways through the graph ---------------------------------------------------------------------
+
+
+class Diamond(nn.Module):
+    """a is read three times, by two nodes; b leads to the output past c."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.d = nn.Linear(4, 2)
+
+    def forward(self, x):
+        a = self.a(x)
+        b = self.b(a)
+        doubled = a + a
+        return self.d(self.c(b) + doubled + b)
+
+
+def nodes_of(graph):
+    return {node.name: node for node in graph.nodes}
+
+
+def test_readers_and_how_often_they_read():
+    graph = read(Diamond(), (3,))
+    nodes = nodes_of(graph)
+    assert graph.readers(nodes["a"]) == [nodes["b"], nodes["add"]]
+    assert graph.n_readings(nodes["a"]) == 3
+    assert graph.readers(nodes["b"]) == [nodes["c"], nodes["add_2"]]
+    assert graph.n_readings(nodes["b"]) == 2
+    assert graph.readers(graph.output) == []
+    assert graph.n_readings(graph.output) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ("b", "add_2", ["b", "c", "add_1", "add_2"]),
+        ("b", "c", ["b", "c"]),
+        ("add", "d", ["add", "add_1", "add_2", "d"]),
+        ("a", "add_1", ["a", "b", "add", "c", "add_1"]),
+        ("c", "c", ["c"]),
+        ("c", "b", []),
+        ("add", "c", []),
+    ],
+)
+def test_nodes_between_two_nodes(source, target, expected):
+    graph = read(Diamond(), (3,))
+    nodes = nodes_of(graph)
+    assert [n.name for n in graph.between(nodes[source], nodes[target])] == expected
+
+
+def test_between_input_and_output_is_everything(case):
+    graph = read(case.network(), case.shape)
+    assert graph.between(graph.input, graph.output) == graph.nodes
+
+
+def count_ways(graph, source, target):
+    if source is target:
+        return 1
+    return sum(count_ways(graph, node, target) for node in source.inputs)
+
+
+def test_nodes_between_are_those_on_some_way(case):
+    graph = read(case.network(), case.shape)
+    for source in graph.nodes[:6]:
+        for target in graph.nodes[-6:]:
+            ways = [
+                count_ways(graph, target, n) * count_ways(graph, n, source) for n in graph.nodes
+            ]
+            expected = [node for node, n in zip(graph.nodes, ways, strict=True) if n]
+            assert graph.between(source, target) == expected
+
+
+def test_rows_are_pulled_back_along_every_way():
+    """With identity steps each way brings the rows once."""
+    graph = read(Diamond(), (3,))
+    nodes = nodes_of(graph)
+    for source in graph.nodes:
+        between = graph.between(source, nodes["d"])
+        visited = {}
+        found = pull_back(
+            between,
+            torch.ones(1),
+            lambda node, rows: tuple(rows for _ in node.inputs),
+            visited.__setitem__,
+        )
+        assert found.item() == count_ways(graph, nodes["d"], source)
+        assert list(visited) == between[::-1]
+        for node, rows in visited.items():
+            assert rows.item() == count_ways(graph, nodes["d"], node)
+
+
+def test_rows_pulled_back_through_transposes_are_gradients():
+    module = Diamond().double()
+    graph = read(module, (3,))
+    rows = torch.randn(4, 2, dtype=torch.float64)
+    x = torch.zeros(4, 3, dtype=torch.float64, requires_grad=True)
+    (expected,) = torch.autograd.grad(module(x), x, rows)
+    found = pull_back(graph.nodes, rows.clone(), lambda node, rows: node.transpose(rows))
+    torch.testing.assert_close(found, expected)
+    assert torch.equal(pull_back(graph.nodes[-1:], rows, None), rows)
 
 
 # --- units --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -29,6 +29,15 @@ def matrix(function, shape):
         unit[place] = 1.0
         columns.append(function(unit.reshape(1, *shape)).flatten())
     return torch.stack(columns, 1)
+
+
+class Branches(nn.Module):
+    def __init__(self, join):
+        super().__init__()
+        self.join = join
+
+    def forward(self, x):
+        return self.join(x)
 
 
 LINEAR_PARTS = {
@@ -66,6 +75,47 @@ def test_transpose_is_that_of_the_linear_part(name):
     torch.testing.assert_close(absolute, (rows.flatten(1) @ dense.abs()).reshape(4, *shape))
 
 
+@given(data=st.data(), n_axes=st.sampled_from([1, 2]), dilation=st.integers(1, 3))
+@pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
+def test_a_convolution_of_any_options_and_its_transpose(literal, data, n_axes, dilation):
+    def each(low, high):
+        return tuple(data.draw(st.integers(low, high)) for _ in range(n_axes))
+
+    groups, kernel, sizes = data.draw(st.integers(1, 2)), each(1, 4), each(1, 7)
+    shape = (2 * groups, *sizes)
+    paddings = [st.integers(0, 3), st.just("valid"), st.builds(lambda: each(0, 3))]
+    stride = data.draw(st.one_of(st.integers(1, 3), st.builds(lambda: each(1, 3))))
+    if stride == 1:
+        paddings.append(st.just("same"))
+    options = {"stride": stride, "padding": data.draw(st.one_of(paddings)), "dilation": dilation}
+    options |= {"groups": groups}
+    margin = {"same": 9, "valid": 0}.get(options["padding"], options["padding"])
+    margin = margin if isinstance(margin, tuple) else (margin,) * n_axes
+    room = zip(sizes, margin, kernel, strict=True)
+    assume(all(dilation * (k - 1) < size + 2 * m for size, m, k in room))
+    make = nn.Conv1d if n_axes == 1 else nn.Conv2d
+    node, module = node_of(make(2 * groups, 3 * groups, kernel, **options), shape=shape)
+    weight = torch.randn(module[0].weight.shape, dtype=torch.float64)
+    expected, after = literal.convolution(weight.numpy(), shape, **options)
+    assert node.shape == after
+    x = torch.randn(2, *shape, dtype=torch.float64)
+    rows = torch.randn(3, *after, dtype=torch.float64)
+    with torch.no_grad():
+        found = node.apply(x, weight), node.apply_transposed(rows, weight)
+    matrix = torch.as_tensor(expected)
+    torch.testing.assert_close(found[0].flatten(1), x.flatten(1) @ matrix.T)
+    torch.testing.assert_close(found[1], (rows.flatten(1) @ matrix).reshape(3, *shape))
+
+
+def test_a_linear_layer_with_other_weights_and_its_transpose():
+    node, _ = node_of(nn.Linear(3, 2), shape=(3,))
+    weight, rows = torch.randn(2, 3).double(), torch.randn(4, 2).double()
+    for j, row in enumerate(node.apply_transposed(rows, weight)):
+        for i in range(3):
+            assert row[i].item() == pytest.approx(sum(rows[j, o] * weight[o, i] for o in range(2)))
+    torch.testing.assert_close(node.apply(torch.eye(3).double(), weight), weight.T)
+
+
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize(
     ("make", "shape"),
@@ -86,6 +136,9 @@ def test_batch_norm_is_a_scale(make, shape, affine):
     torch.testing.assert_close(node.transpose(x)[0], difference)
     signs = node.scale.sign().reshape(-1, *[1] * (len(shape) - 1))
     torch.testing.assert_close(node.transpose(x, absolute=True)[0], difference * signs)
+    scale, shift = (t.reshape(-1, *[1] * (len(shape) - 1)) for t in (node.scale, node.shift))
+    torch.testing.assert_close(x * scale + shift, module(x).detach())
+    assert not shift.requires_grad
 
 
 @pytest.mark.parametrize(
@@ -113,13 +166,61 @@ def test_a_dilated_max_pool_has_no_average():
     assert node.average is None
 
 
-class Branches(nn.Module):
-    def __init__(self, join):
-        super().__init__()
-        self.join = join
+POOLS = {
+    "plain-1d": (nn.MaxPool1d(2), (2, 7), {"kernel": 2}),
+    "overlapping-1d": (nn.MaxPool1d(3, 1), (2, 6), {"kernel": 3, "stride": 1}),
+    "padded-1d": (nn.MaxPool1d(3, 2, 1), (2, 6), {"kernel": 3, "stride": 2, "padding": 1}),
+    "dilated-1d": (
+        nn.MaxPool1d(2, 1, dilation=3),
+        (2, 7),
+        {"kernel": 2, "stride": 1, "dilation": 3},
+    ),
+    "ceil-1d": (nn.MaxPool1d(2, ceil_mode=True), (2, 7), {"kernel": 2, "ceil_mode": True}),
+    "adaptive-1d": (nn.AdaptiveMaxPool1d(3), (2, 7), 3),
+    "plain-2d": (nn.MaxPool2d(2), (2, 5, 4), {"kernel": 2}),
+    "overlapping-2d": (nn.MaxPool2d((3, 2), 1), (2, 5, 4), {"kernel": (3, 2), "stride": 1}),
+    "padded-2d": (
+        nn.MaxPool2d(3, 2, (1, 0), ceil_mode=True),
+        (2, 5, 6),
+        {"kernel": 3, "stride": 2, "padding": (1, 0), "ceil_mode": True},
+    ),
+    "dilated-2d": (
+        nn.MaxPool2d(2, (1, 2), dilation=(2, 1)),
+        (2, 5, 6),
+        {"kernel": 2, "stride": (1, 2), "dilation": (2, 1)},
+    ),
+    "adaptive-2d": (nn.AdaptiveMaxPool2d((2, 3)), (2, 5, 4), (2, 3)),
+    "adaptive-2d-as-long": (nn.AdaptiveMaxPool2d((None, 1)), (2, 3, 4), (3, 1)),
+    "all-positions": (
+        Branches(lambda x: torch.nn.functional.max_pool2d(x, x.size()[2:])),
+        (2, 3, 4),
+        {"kernel": (3, 4)},
+    ),
+}
 
-    def forward(self, x):
-        return self.join(x)
+
+@pytest.mark.parametrize("name", POOLS)
+def test_max_pool_finds_the_first_maximum(literal, name):
+    pool, shape, options = POOLS[name]
+    if isinstance(options, dict):
+        windows, after = literal.windows(shape[1:], **options)
+    else:
+        windows, after = literal.adaptive_windows(shape[1:], options)
+    node, module = node_of(pool, shape=shape)
+    assert node.shape == (shape[0], *after)
+    x = torch.randint(-2, 2, (3, *shape)).double()  # with many ties
+    value, indices = node.forward_with_indices(x)
+    assert torch.equal(value, module(x))
+    other = torch.randn(3, *shape, dtype=torch.float64)
+    rows = torch.randn(6, *node.shape, dtype=torch.float64)  # two of each sample
+    gathered, scattered = node.gather(other, indices), node.scatter(rows, indices)
+    for k, one in enumerate(x.numpy()):
+        matrix = torch.as_tensor(literal.selection(one, windows))
+        assert torch.equal((matrix @ x[k].flatten()).reshape(node.shape), value[k])
+        assert torch.equal((matrix @ other[k].flatten()).reshape(node.shape), gathered[k])
+        for row in (k, k + 3):
+            expected = (rows[row].flatten() @ matrix).reshape(shape)
+            torch.testing.assert_close(scattered[row], expected)
 
 
 @pytest.mark.parametrize(
