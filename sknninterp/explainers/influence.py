@@ -124,7 +124,7 @@ Influence` for how each is taken.
     (2,)
     """
 
-    method = "Influential scores"
+    method = "influence"
 
     _parameter_constraints: dict = {
         **BaseExplainer._parameter_constraints,
@@ -327,15 +327,13 @@ class _Contributions:
         rows = self.rows.to(inputs)
         if outputs is not None:
             rows = rows[outputs[0]] if len(outputs) == 1 else rows[outputs.T]
-        source = self.influence.source
-        scores = inputs.new_empty((len(inputs), *source.shape, len(rows)))
-        for chunk in self.influence.chunks(inputs, rows, self.watched.values()):
-            part = scores[chunk.samples, ..., chunk.rows]
-            part.copy_(chunk.scores[source].movedim(0, -1))
+        shape = self.influence.source.shape
+        scores = inputs.new_empty((len(rows), len(inputs), *shape))
+        for chunk in self.influence.chunks(inputs, rows, self.watched.values(), out=scores):
             for name, node in self.watched.items():
                 magnitudes = channel_scores(chunk.scores[node]).abs().double()
                 self.totals[name] = self.totals[name] + magnitudes.sum((0, 1))
-        return scores
+        return scores.movedim(0, -1)
 
 
 class _Ends:

@@ -381,7 +381,8 @@ def test_explanations_add_up_from_their_base_values():
         network = MLPClassifier((6,), "tanh", max_iter=2000, tol=0.01, random_state=0)
         network.fit(X, labels)
         graph = find_network(network).read((4,))
-        logits = graph.run(torch.from_numpy(X), [logits_of(graph)])[logits_of(graph)].detach().numpy()
+        node = logits_of(graph)
+        logits = graph.run(torch.from_numpy(X), [node])[node].detach().numpy()
         explainer = IntegratedGradientsExplainer(network, baseline="mean").fit(X)
         whole = explainer.explain(X)
         assert whole.base_values.shape == logits.shape

@@ -92,9 +92,9 @@ def test_only_the_outputs_asked_for_are_computed(mlp, X, monkeypatch):
     rows = []
     chunks = module_under_test.Influence.chunks
 
-    def recorded(self, x, rows_towards, keep=()):
+    def recorded(self, x, rows_towards, *args, **options):
         rows.append(len(rows_towards))
-        return chunks(self, x, rows_towards, keep)
+        return chunks(self, x, rows_towards, *args, **options)
 
     monkeypatch.setattr(module_under_test.Influence, "chunks", recorded)
     explainer = InfluentialScores(mlp).fit(X)
