@@ -29,6 +29,8 @@ from benchmarks._timing import print_rows, write
 from sknninterp import (
     ANTClassifier,
     GarsonExplainer,
+    GradientXInputExplainer,
+    InfluentialScores,
     OldenExplainer,
     PWPExplainer,
     TorchMLPClassifier,
@@ -105,6 +107,11 @@ def boosting(X: pd.DataFrame):
     )
 
 
+def influence(model, X):
+    """Importances of influential scores: each logit less the mean of both, the risk itself."""
+    return InfluentialScores(model, center_logits=True).fit(X).feature_importances_
+
+
 def one_seed(X, y, groups, seed: int, epochs: int) -> tuple[list[dict], dict[str, pd.Series]]:
     """Scores of every model and rankings of every explainer on one split."""
     train, test = next(GroupShuffleSplit(1, test_size=0.25, random_state=seed).split(X, y, groups))
@@ -133,6 +140,11 @@ def one_seed(X, y, groups, seed: int, epochs: int) -> tuple[list[dict], dict[str
         "PWP after ANT 75 %": PWPExplainer(fitted["ANT 75 %"]).fit(X_test).feature_importances_,
         "Garson": GarsonExplainer(fitted["plain"]).fit(X_test).feature_importances_,
         "Olden": OldenExplainer(fitted["plain"]).fit(X_test).feature_importances_,
+        "influential scores": influence(fitted["plain"], X_test),
+        "influential scores after ANT 75 %": influence(fitted["ANT 75 %"], X_test),
+        "gradient x input": GradientXInputExplainer(fitted["plain"])
+        .fit(X_test)
+        .feature_importances_,
         "permutation (plain)": permuted(fitted["plain"], X_test, y_test, seed),
         "permutation (boosting)": permuted(fitted["HistGradientBoosting"], X_test, y_test, seed),
     }

@@ -216,16 +216,24 @@ class Shares:
         for p, source in zip(node.inputs, sources, strict=True):
             if p not in self._path:
                 continue
-            if isinstance(node, BatchNorm):
-                if node in rules.sums or node in rules.forwarded:
-                    self.factors[node] = _per_channel(node.scale, node)
-                else:
-                    sign = _per_channel(node.scale.sign(), node)
-                    self.factors[node] = _quotient(state.part * sign, source.divisor)
-            elif isinstance(node, Activation):
-                self.factors[node] = _quotient(state.part, source.divisor)
+            if isinstance(node, (Activation, BatchNorm)):
+                self.factors[node] = self._factor(node, state, p, source)
             elif p in rules.sums and not rules.is_open(node, p) and p not in self.ratios:
                 self.ratios[p] = source.part / source.divisor
+
+    def _factor(self, node: Node, state: _State, p: Node, source: _State) -> Tensor:
+        values = state.part
+        if isinstance(node, BatchNorm):
+            scale = _per_channel(node.scale, node)
+            if node in self.plan.rules.sums or node in self.plan.rules.forwarded:
+                return scale
+            values = values * scale.sign()
+        # A sum's divisor is never 0.
+        return (
+            values / source.divisor
+            if p in self.plan.rules.sums
+            else _quotient(values, source.divisor)
+        )
 
     # -- back: scores ----------------------------------------------------------------------------
 
