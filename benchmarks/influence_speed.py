@@ -25,6 +25,7 @@ from torch import nn
 
 from benchmarks._timing import paired, peak_memory_mib, print_rows, table, write
 from sknninterp import InfluentialScores
+from sknninterp.nn.chunks import chunk_sizes, most_rows
 from sknninterp.nn.cnn import FixedKernelCNN
 from sknninterp.nn.graph import evaluation, read
 from sknninterp.nn.influence import Influence
@@ -115,10 +116,7 @@ def products(network, x):
     graph = read(network, tuple(x.shape[1:]))
     layers = [node for node in graph.nodes if isinstance(node, Weighted)]
     weights = {node: node.weight.detach() for node in layers}
-    widest = max(np.prod(node.shape) for node in graph.nodes)
-    from sknninterp.nn import influence as module
-
-    size = max(1, int(module._CHUNK_BYTES // (widest * x.element_size() * N_OUTPUTS)))
+    _, size = chunk_sizes(N_OUTPUTS, most_rows(graph.nodes, x))
     forward = {n: torch.rand(size, *n.inputs[0].shape) for n in layers}
     back = {n: torch.rand(N_OUTPUTS * size, *n.shape) for n in layers}
 

@@ -23,7 +23,7 @@ from joblib import Parallel, delayed, parallel_config
 from scipy import stats
 from skorch.callbacks import LRScheduler
 
-from benchmarks._timing import print_rows, write
+from benchmarks._timing import RESULTS, print_rows, write
 from sknninterp import (
     GradientXInputExplainer,
     InfluentialScores,
@@ -227,13 +227,43 @@ def show(studies: list[dict]) -> None:
         print_rows(" ".join(s[k] for k in keys), s["ranks"], columns)
 
 
+def draw(folder: Path) -> None:
+    """Draw the rank distributions (the paper's Figure 3) from the results that are committed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from sknninterp.plotting import rank_distribution
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for s in json.loads((RESULTS / "influence_synthetic.json").read_text())["studies"]:
+        title = " ".join(s[k] for k in ("set", "range", "labels"))
+        for method, shares in s["rank_histogram_class_0"].items():
+            # Samples with these shares of ranks, feature by feature.
+            counts = np.round(np.multiply(shares, 10_000)).astype(int)
+            places = np.arange(1, len(counts) + 1)
+            ranks = np.stack([np.repeat(places, row) for row in counts], axis=1)
+            n_relevant = 4 if s["set"] == "orange-skin" else 2
+            ax = rank_distribution(
+                ranks, relevant=range(n_relevant), title=f"{title}, {method}, class 0"
+            )
+            name = f"{title} {method}".replace(" ", "_").replace(",", "")
+            ax.figure.savefig(folder / f"{name}.png", dpi=80)
+            plt.close(ax.figure)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--jobs", type=int, default=2, help="processes, each on one thread")
     parser.add_argument("--work", type=Path, help="folder of the finished networks' results")
     parser.add_argument("--quick", action="store_true", help="8,000 samples, 2 seeds, no file")
+    parser.add_argument("--draw", type=Path, help="folder: draw the committed results, run nothing")
     options = parser.parse_args()
+    if options.draw is not None:
+        draw(options.draw)
+        return
     torch.set_num_threads(1)
     settings = QUICK if options.quick else FULL
     n_seeds = options.seeds or (2 if options.quick else 5)

@@ -21,13 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sknninterp.nn.chunks import chunk_sizes, most_rows, slices
 from sknninterp.nn.graph import Graph, pull_back
 from sknninterp.nn.nodes import Activation, MaxPool, Node, Reshape, Route
 
 QUADRATURES = ("gausslegendre", "riemann_middle")
-
-# The rows of a chunk take about this much at the widest node: what a CPU's caches hold.
-_CHUNK_BYTES = 4 * 2**20
 
 
 def logits_of(graph: Graph) -> Node:
@@ -99,12 +97,12 @@ def gradients(
     if not path:
         raise ValueError(f"source {source.name!r} does not come before the logits.")
     rows = _checked_rows(graph, x, rows)
-    n_rows, n_samples = _sizes(len(rows), _most_rows(nodes, x))
+    n_rows, n_samples = chunk_sizes(len(rows), most_rows(nodes, x))
     found = x.new_empty((len(rows), len(x), *source.shape))
     with torch.no_grad():
-        for samples in _slices(len(x), n_samples):
+        for samples in slices(len(x), n_samples):
             slopes = _Slopes(nodes, x[samples])
-            for part in _slices(len(rows), n_rows):
+            for part in slices(len(rows), n_rows):
                 found[part, samples] = slopes.take_back(path, _of_samples(rows[part], samples))
     return found
 
@@ -167,14 +165,14 @@ def integrated_gradients(
     stem = _stem(nodes)
     linear, rest = graph.between(graph.input, stem), graph.between(stem, start)
     rows, baseline = _checked_rows(graph, x, rows), _checked_baseline(graph, x, baseline)
-    n_rows, n_samples = _sizes(len(rows), _most_rows(nodes, x))
+    n_rows, n_samples = chunk_sizes(len(rows), most_rows(nodes, x))
     found = x.new_empty((len(rows), *x.shape))
     with torch.no_grad():
-        for samples in _slices(len(x), n_samples):
+        for samples in slices(len(x), n_samples):
             stop = _Slopes(linear, x[samples])
             begin = _Slopes(linear, _of_samples(baseline, samples, axis=0))
             way = begin.value, stop.value - begin.value
-            for part in _slices(len(rows), n_rows):
+            for part in slices(len(rows), n_rows):
                 here = _of_samples(rows[part], samples)
                 mean = _mean_gradient(rest, *way, here, places, weights)
                 found[part, samples] = stop.take_back(linear, mean)
@@ -281,9 +279,9 @@ def _mean_gradient(nodes, begin, way, rows, places, weights):
     """Weighted mean of the gradients at places on the way, as many at once as a chunk takes."""
     n_samples, n_steps = len(way), len(places)
     rows = rows.expand(-1, n_samples, *rows.shape[2:])
-    at_once = _most_rows(nodes, way) // (len(rows) * n_samples)
+    at_once = most_rows(nodes, way) // (len(rows) * n_samples)
     total = 0.0
-    for steps in _slices(n_steps, at_once):
+    for steps in slices(n_steps, at_once):
         place, weight = way.new_tensor(places[steps]), way.new_tensor(weights[steps])
         points = begin + place.reshape(-1, *[1] * way.ndim) * way
         slopes = _Slopes(nodes, points.flatten(0, 1))
@@ -336,22 +334,6 @@ def _checked_baseline(graph, x, baseline):
             f"baseline has shape {shape}; the network takes samples of shape {graph.input.shape}."
         )
     return baseline.to(x).reshape(-1, *graph.input.shape)
-
-
-def _most_rows(nodes, x):
-    """Rows that fit into a chunk."""
-    widest = max(math.prod(node.shape) for node in nodes)
-    return max(1, _CHUNK_BYTES // (widest * x.element_size()))
-
-
-def _sizes(n_rows, most):
-    """Rows and samples of a chunk: all rows where they fit, since they share the slopes."""
-    n_rows = max(1, min(n_rows, most))
-    return n_rows, max(1, most // n_rows)
-
-
-def _slices(n, size):
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _of_samples(values, samples, axis=1):

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sknninterp.nn.chunks import chunk_sizes, most_rows, slices
 from sknninterp.nn.graph import Graph, prototype
 from sknninterp.nn.nodes import (
     Activation,
@@ -31,9 +32,6 @@ from sknninterp.nn.nodes import (
     Weighted,
 )
 from sknninterp.nn.shares import Rules, Shares, Weights
-
-# The scores of a chunk take about this much at the widest node: what a CPU's caches hold.
-_CHUNK_BYTES = 4 * 2**20
 
 
 def influential_scores(
@@ -240,18 +238,13 @@ class Influence:
         if rows.ndim == 1 + len(self.target.shape):
             rows = rows.unsqueeze(1)
         keep = {self.source, *keep}
-        widest = max(math.prod(node.shape) for node in self.nodes)
-        most = max(1, _CHUNK_BYTES // (widest * x.element_size()))
-        n_rows = max(1, min(len(rows), most))
-        n_samples = most // n_rows
-        for start in range(0, len(x), n_samples):
-            samples = slice(start, start + n_samples)
-            # Not around the loop: whoever leaves it early must not be left in this mode.
+        n_rows, n_samples = chunk_sizes(len(rows), most_rows(self.nodes, x))
+        # No mode is held while a chunk is out: whoever leaves the loop must not be left in it.
+        for samples in slices(len(x), n_samples):
             with torch.no_grad():
                 shares = Shares(self, x[samples], keep)
             here = rows if rows.shape[1] == 1 else rows[:, samples]
-            for first in range(0, len(rows), n_rows):
-                part = slice(first, first + n_rows)
+            for part in slices(len(rows), n_rows):
                 with torch.no_grad():
                     scores = shares.scores(here[part], None if out is None else out[part, samples])
                 yield Chunk(samples, part, scores)

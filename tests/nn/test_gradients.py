@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sknninterp.nn import builders, nodes
+from sknninterp.nn import builders, chunks, nodes
 from sknninterp.nn import gradients as gradients_module
 from sknninterp.nn.gradients import gradients, integrated_gradients, logits_of, quadrature
 from sknninterp.nn.graph import read
@@ -281,7 +281,7 @@ def test_chunks_change_nothing(case, monkeypatch):
     integrals = integrated_gradients(graph, x, x.flip(0), rows, n_steps=5)
     widest = max(np.prod(node.shape) for node in graph.nodes)
     for n_rows in (1, 4, 7):  # less than the rows; one, and two samples at a time
-        monkeypatch.setattr(gradients_module, "_CHUNK_BYTES", 8 * n_rows * widest)
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", 8 * n_rows * widest)
         torch.testing.assert_close(gradients(graph, x, rows), slopes, **CLOSE)
         found = integrated_gradients(graph, x, x.flip(0), rows, n_steps=5)
         torch.testing.assert_close(found, integrals, **CLOSE)
@@ -317,13 +317,13 @@ def test_one_way_forward_serves_all_outputs_of_a_chunk(calls, monkeypatch):
     assert calls["forward"] == [("0", 5), ("2", 5), ("4", 5)]
     assert calls["back"] == [("4", 15), ("2", 15), ("0", 15)]
     calls["back"].clear()
-    monkeypatch.setattr(gradients_module, "_CHUNK_BYTES", 6 * 9 * 4)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 6 * 9 * 4)
     gradients(graph, torch.randn(5, 9))
     assert calls["back"] == [("4", 6), ("2", 6), ("0", 6)] * 2 + [("4", 3), ("2", 3), ("0", 3)]
     for n_bytes, n_rows in [(2 * 9 * 4, [2, 1]), (1, [1, 1, 1])]:
         calls["forward"].clear()
         calls["back"].clear()
-        monkeypatch.setattr(gradients_module, "_CHUNK_BYTES", n_bytes)
+        monkeypatch.setattr(chunks, "CHUNK_BYTES", n_bytes)
         gradients(graph, torch.randn(2, 9))
         assert [n for name, n in calls["forward"] if name == "0"] == [1, 1]
         assert [n for name, n in calls["back"] if name == "0"] == n_rows * 2
@@ -336,7 +336,7 @@ def test_the_first_layer_is_passed_once_for_all_steps(calls, monkeypatch):
     assert calls["forward"] == [("0", 5), ("0", 1), ("2", 40), ("4", 40)]
     assert calls["back"] == [("4", 80), ("2", 80), ("0", 10)]
     calls["back"].clear()
-    monkeypatch.setattr(gradients_module, "_CHUNK_BYTES", 10 * 9 * 4)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 10 * 9 * 4)
     integrated_gradients(graph, torch.randn(5, 9), torch.zeros(9), torch.eye(3)[:2], n_steps=5)
     # 10 rows of 9 inputs are a chunk, and so are 22 of 4 neurons: two steps at a time.
     assert calls["back"] == [("4", 20), ("2", 20)] * 2 + [("4", 10), ("2", 10), ("0", 10)]

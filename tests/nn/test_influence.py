@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sknninterp.nn import influence as module_under_test
+from sknninterp.nn import chunks
 from sknninterp.nn.graph import read
 from sknninterp.nn.influence import Influence, influential_scores
 from sknninterp.nn.mlp import MLP
@@ -344,7 +344,7 @@ def test_scores_of_extreme_samples_are_finite(case):
 def test_chunks_change_nothing(case, monkeypatch, n_bytes):
     graph, x = read(case.network(), case.shape), case.samples(7)
     expected = influential_scores(graph, x)
-    monkeypatch.setattr(module_under_test, "_CHUNK_BYTES", n_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", n_bytes)
     influence = Influence(graph)
     rows, seen = influence.each_node(), torch.zeros(len(expected), 7)
     widest = max(math.prod(node.shape) for node in graph.nodes)
@@ -360,7 +360,7 @@ def test_chunks_change_nothing(case, monkeypatch, n_bytes):
 
 @pytest.mark.parametrize("n_bytes", [1, 4_000, 2**20])
 def test_rows_weigh_the_nodes_of_the_target(case, monkeypatch, n_bytes):
-    monkeypatch.setattr(module_under_test, "_CHUNK_BYTES", n_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", n_bytes)
     graph, x = read(case.network(), case.shape), case.samples(4)
     target = graph.layers[-2].post
     each = influential_scores(graph, x, target=target)
@@ -436,14 +436,14 @@ def test_dropout_and_batch_statistics_play_no_part(named_case):
 
 
 def test_between_chunks_no_mode_is_on(named_case, monkeypatch):
-    monkeypatch.setattr(module_under_test, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 1)
     case = named_case("mlp-batch-norm-dropout")
     network = case.network()
     network.train()
     influence = Influence(read(network, case.shape))
-    chunks = influence.chunks(case.samples(), influence.each_node())
+    found = influence.chunks(case.samples(), influence.each_node())
     for _ in range(2):
-        next(chunks)
+        next(found)
         assert torch.is_grad_enabled()
         assert network.training
         assert network.dropout0.training
