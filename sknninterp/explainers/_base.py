@@ -182,7 +182,9 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     def _input_batches(self, X, bytes_each: Callable[[Tensor], int]) -> Iterator[Tensor]:
         """What the network sees of X; `bytes_each` says how much comes of each sample."""
         n_samples, network = _num_samples(X), self._network
-        start, size = 0, min(n_samples, self.batch_size or 32)
+        # Until it is known what comes of a sample: as if each value of it became 16 numbers.
+        guess = _BATCH_BYTES // (128 * max(1, math.prod(X.shape[1:])))
+        start, size = 0, min(n_samples, self.batch_size or max(32, guess))
         with self._progress(n_samples) as progress:
             while start < n_samples:
                 rows = _safe_indexing(X, slice(start, start + size))

@@ -111,8 +111,11 @@ class Rows:
         self.array = None
 
     def add(self, rows: np.ndarray | None) -> None:
-        """Add the next rows; None leaves the array None."""
+        """Add the next rows; all at once they are the array. None leaves it None."""
         if rows is None:
+            return
+        if len(rows) == self.n_rows:
+            self.array = rows
             return
         if self.array is None:
             # Axes lie in memory as the rows' do, which makes copies of them quick.

@@ -21,6 +21,7 @@ from sknninterp.nn.nodes import (
     BatchNorm,
     Concat,
     Input,
+    Linear,
     MaxPool,
     Node,
     Reshape,
@@ -38,6 +39,13 @@ class Weights:
     def __init__(self, weight: Tensor, bias: Tensor | None):
         self.weight, self.bias = weight, bias
         self.magnitude = weight.abs()
+        self._buffer = weight.new_empty(0, 0)
+
+    def buffer(self, n_rows: int) -> Tensor:
+        """Memory for rows of a linear layer's input: fresh memory costs more than to fill it."""
+        if len(self._buffer) < n_rows:
+            self._buffer = self.weight.new_empty(n_rows, self.weight.shape[1])
+        return self._buffer[:n_rows]
 
 
 # --- structure ----------------------------------------------------------------------------------
@@ -260,6 +268,9 @@ class Shares:
             return (self._scale(rows, self.factors[node]),)
         if isinstance(node, MaxPool):
             parts = (node.scatter(rows, self.indices[node]),)
+        elif isinstance(node, Linear):
+            into = self.plan.weights[node].buffer(len(rows))
+            parts = (torch.mm(rows, self.plan.weights[node].weight, out=into),)
         elif isinstance(node, Weighted):
             parts = (node.apply_transposed(rows, self.plan.weights[node].weight),)
         else:

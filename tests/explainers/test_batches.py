@@ -72,6 +72,9 @@ def test_rows_are_filled_in_order_and_keep_their_layout():
     np.testing.assert_array_equal(rows.array, whole)
     assert rows.array.dtype == np.float32
     assert np.argsort(rows.array.strides).tolist() == np.argsort(whole.strides).tolist()
+    at_once = Rows(5)
+    at_once.add(whole)
+    assert at_once.array is whole
     nothing = Rows(5)
     nothing.add(None)
     assert nothing.array is None
