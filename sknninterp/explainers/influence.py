@@ -259,8 +259,8 @@ Influence` for how each is taken.
         source, target : str or tuple, default="input" and "output"
             The name of a layer, one of `layers_`, or a tuple of the name and an index into its
             nodes: `("hidden0", 3)` is a neuron, `("conv1", 3)` a channel with all its positions,
-            `("conv1", 3, 0, 5)` one of them. The input's nodes are what the network sees, after the
-            preprocessing of a pipeline; the output's are its logits, in the order of `classes_`.
+            `("conv1", 3, 0, 5)` one of them. The input's nodes are the columns that `columns` asks
+            for, by name or position; the output's are its logits, in the order of `classes_`.
         by : {"node", "channel"}, default="node"
             "channel" sums over the positions of the source and takes the mean over those of the
             target.

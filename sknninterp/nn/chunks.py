@@ -10,7 +10,7 @@ from torch import Tensor
 from sknninterp.nn.nodes import Node
 
 # The rows of a chunk take about this much at the widest node: what a CPU's caches hold.
-CHUNK_BYTES = 4 * 2**20
+CHUNK_BYTES = 8 * 2**20
 
 
 def most_rows(nodes: Sequence[Node], x: Tensor) -> int:
