@@ -15,6 +15,7 @@ from torch import nn
 
 from sknninterp.nn.graph import read
 from sknninterp.nn.rbm import ConvRBM, DenseRBM
+from sknninterp.nn.units import unit_of
 
 CONVOLUTIONS = {
     "1d": (lambda: nn.Conv1d(2, 3, 3, padding=1), (2, 5)),
@@ -145,6 +146,16 @@ def test_gibbs_takes_each_seed_once(visible, global_rng_untouched):
     assert torch.equal(one, two)
     assert not torch.equal(one, other)
     assert not one.requires_grad
+
+
+@pytest.mark.parametrize(("visible", "hidden"), [("gaussian", "tanh"), ("tanh", "relu")], ids=str)
+def test_each_layer_samples_its_own_kind_of_unit(visible, hidden):
+    rbm, v = dense(visible, hidden), bits(20)
+    s_h = rbm.hidden_input(v)
+    h = rbm.sample_hidden(v, seeded())
+    assert torch.equal(h, unit_of(hidden).sample(s_h, seeded()))
+    found = rbm.sample_visible(h, seeded())
+    assert torch.equal(found, unit_of(visible).sample(rbm.visible_input(h), seeded()))
 
 
 def test_gibbs_keeps_the_shape_of_images():

@@ -170,9 +170,11 @@ def test_cd_k_is_that_of_loops(visible, hidden, sampled):
         states.append(rbm.sample_hidden(v, generator).detach())
         v = rbm.visible(states[-1])
     states = states if sampled else None
-    found = contrastive_divergence(
-        rbm, x, n_steps=3, sample_hidden=sampled, generator=seeded(5) if sampled else None
-    )
+    drawn = seeded(5)
+    found = contrastive_divergence(rbm, x, n_steps=3, sample_hidden=sampled, generator=drawn)
+    # No state is drawn that drives nothing.
+    expected = generator if sampled else seeded(5)
+    assert torch.equal(drawn.get_state(), expected.get_state())
     assert_same(found, naive(rbm).gradients("cd", x.numpy(), 3, states))
 
 

@@ -251,6 +251,16 @@ def test_error_that_grows_is_divergence():
         trainer.end_epoch()
 
 
+def test_error_that_grows_back_to_the_first_one_is_divergence():
+    trainer = RBMTrainer(machine("linear"), lr=1e-9)
+    trainer.step(data())
+    trainer.end_epoch()
+    trainer.errors[-1] *= 0.4  # as if some had been learned
+    trainer.step(data())
+    with pytest.raises(DivergenceError, match="epoch 2 "):
+        trainer.end_epoch()
+
+
 def test_error_that_grows_within_the_first_epoch_is_divergence():
     trainer = RBMTrainer(machine("linear"), lr=1e-9)
     trainer.step(data())
