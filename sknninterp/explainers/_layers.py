@@ -73,8 +73,3 @@ def mean_rows(groups: np.ndarray, shape: tuple[int, ...]) -> Tensor:
     rows = torch.zeros(len(groups), math.prod(shape))
     rows.scatter_(1, torch.from_numpy(groups), 1 / groups.shape[1])
     return rows.view(len(groups), *shape)
-
-
-def channel_scores(scores: Tensor) -> Tensor:
-    """Scores (n_rows, n_samples, n_channels, *positions) summed over positions."""
-    return scores.flatten(3).sum(3) if scores.ndim > 3 else scores

@@ -14,7 +14,6 @@ from torch import Tensor
 from sknninterp.explainers._base import BaseExplainer
 from sknninterp.explainers._explanation_index import unknown_name
 from sknninterp.explainers._layers import (
-    channel_scores,
     find_node,
     layer_nodes,
     mean_rows,
@@ -23,7 +22,7 @@ from sknninterp.explainers._layers import (
 )
 from sknninterp.explainers._network import Outputs
 from sknninterp.explainers.columns import sum_to_original
-from sknninterp.nn.influence import Influence
+from sknninterp.nn.influence import Influence, channel_scores
 from sknninterp.nn.nodes import Node
 
 # `influence` gives all scores at once: no more than this of them.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sknninterp.nn.graph import Graph, Layer, evaluation, prototype
-from sknninterp.nn.influence import Influence
+from sknninterp.nn.influence import Influence, channel_scores
 from sknninterp.nn.nodes import Node
 
 
@@ -178,9 +178,8 @@ def influence(data: TuningData) -> list[Tensor]:
         for chunk in scores.chunks(inputs, rows, nodes):
             here = None if weight is None else weight[chunk.samples]
             for i, node in enumerate(nodes):
-                found = chunk.scores[node]
-                magnitudes = found.flatten(3).sum(3) if found.ndim > 3 else found
-                sums[i] += _sample_sum(magnitudes.abs().sum(0), here)
+                magnitudes = channel_scores(chunk.scores[node]).abs()
+                sums[i] += _sample_sum(magnitudes.sum(0), here)
     return [-s / total for s in sums]
 
 

@@ -257,3 +257,8 @@ def _check_precision(graph: Graph) -> None:
             f"The network computes in {dtype}, too coarse for quotients of small sums: convert it,"
             " module.float()."
         )
+
+
+def channel_scores(scores: Tensor) -> Tensor:
+    """Scores (n_rows, n_samples, n_channels, *positions) summed over positions."""
+    return scores.flatten(3).sum(3) if scores.ndim > 3 else scores

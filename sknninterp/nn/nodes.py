@@ -257,12 +257,12 @@ class Conv(Weighted):
     def apply_transposed(self, rows, weight):
         n_axes = weight.ndim - 2
         function = F.conv_transpose1d if n_axes == 1 else F.conv_transpose2d
-        stride, dilation = (_per_axis(self.options[k], n_axes) for k in ("stride", "dilation"))
+        stride, dilation = (per_axis(self.options[k], n_axes) for k in ("stride", "dilation"))
         reach = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
         padding = self.options["padding"]
         if padding == "same":  # torch pads an odd margin at the end, where there is a crop below
             padding = [r // 2 for r in reach]
-        padding = [0] * n_axes if padding == "valid" else _per_axis(padding, n_axes)
+        padding = [0] * n_axes if padding == "valid" else per_axis(padding, n_axes)
         sizes = self.inputs[0].shape[1:]
         # What the strides leave over at the end of the input.
         rest = [
@@ -404,7 +404,8 @@ def _vjp(function, shape, rows):
         return torch.autograd.grad(function(x), x, rows)[0]
 
 
-def _per_axis(option, n_axes: int) -> list[int]:
+def per_axis(option: int | tuple[int, ...], n_axes: int) -> list[int]:
+    """A convolution's option for each of its axes."""
     return [option] * n_axes if isinstance(option, int) else list(option)
 
 

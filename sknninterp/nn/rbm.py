@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from sknninterp.nn.nodes import Conv
+from sknninterp.nn.nodes import Conv, per_axis
 from sknninterp.nn.units import unit_of
 
 
@@ -415,14 +415,14 @@ class ConvRBM(BaseRBM):
 
     def correlate(self, h, v, scale, out=None):
         n_axes = v.ndim - 2
-        options = {k: _per_axis(o, n_axes) for k, o in self.node.options.items() if k != "padding"}
+        options = {k: per_axis(o, n_axes) for k, o in self.node.options.items() if k != "padding"}
         padding = self.node.options["padding"]
         if padding == "same":  # torch pads an odd margin at the end
             reach = [
                 d * (k - 1) for d, k in zip(options["dilation"], self.weight.shape[2:], strict=True)
             ]
             v = F.pad(v, [side for r in reversed(reach) for side in (r // 2, r - r // 2)])
-        padding = [0] * n_axes if isinstance(padding, str) else _per_axis(padding, n_axes)
+        padding = [0] * n_axes if isinstance(padding, str) else per_axis(padding, n_axes)
         found = torch.ops.aten.convolution_backward(
             h * scale,
             v,
@@ -437,7 +437,3 @@ class ConvRBM(BaseRBM):
             output_mask=(False, True, False),
         )[1]
         return found if out is None else out.add_(found)
-
-
-def _per_axis(option, n_axes: int) -> list[int]:
-    return [option] * n_axes if isinstance(option, int) else list(option)

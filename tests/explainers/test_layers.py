@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 from sknninterp.explainers._layers import (
-    channel_scores,
     find_node,
     layer_nodes,
     mean_rows,
@@ -92,10 +90,3 @@ def test_no_such_node(index):
 def test_rows_take_the_mean_of_their_group():
     rows = mean_rows(np.array([[0, 3], [1, 2]]), (2, 2))
     assert rows.tolist() == [[[0.5, 0], [0, 0.5]], [[0, 0.5], [0.5, 0]]]
-
-
-def test_channel_scores_are_sums_over_positions():
-    scores = torch.arange(24.0).view(1, 2, 3, 2, 2)
-    assert channel_scores(scores).tolist() == scores.sum((3, 4)).tolist()
-    neurons = torch.arange(6.0).view(1, 2, 3)
-    assert channel_scores(neurons) is neurons

@@ -13,7 +13,7 @@ from torch import nn
 
 from sknninterp.nn import chunks
 from sknninterp.nn.graph import read
-from sknninterp.nn.influence import Influence, influential_scores
+from sknninterp.nn.influence import Influence, channel_scores, influential_scores
 from sknninterp.nn.mlp import MLP
 from sknninterp.nn.nodes import UnsupportedModuleError
 
@@ -507,3 +507,10 @@ def test_only_logits_are_centred(named_case):
     target = graph.layers[0].post
     expected = influential_scores(graph, x, target=target)
     assert torch.equal(influential_scores(graph, x, target=target, center_logits=True), expected)
+
+
+def test_channel_scores_are_sums_over_positions():
+    scores = torch.arange(24.0).view(1, 2, 3, 2, 2)
+    assert channel_scores(scores).tolist() == scores.sum((3, 4)).tolist()
+    neurons = torch.arange(6.0).view(1, 2, 3)
+    assert channel_scores(neurons) is neurons
