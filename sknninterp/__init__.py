@@ -3,6 +3,8 @@
 from sknninterp.callbacks import NeuronTuning
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
+from sknninterp.estimators.pretrained import RBMPretrainedMLP, RBMPretrainedMLPRegressor
+from sknninterp.estimators.rbm import RBM
 from sknninterp.explainers.explanation import Explanation
 from sknninterp.explainers.gradient import GradientXInputExplainer, IntegratedGradientsExplainer
 from sknninterp.explainers.influence import InfluentialScores
@@ -21,6 +23,9 @@ __all__ = [
     "NeuronTuning",
     "OldenExplainer",
     "PWPExplainer",
+    "RBM",
+    "RBMPretrainedMLP",
+    "RBMPretrainedMLPRegressor",
     "TorchMLPClassifier",
     "TorchMLPRegressor",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from numbers import Integral, Real
@@ -10,18 +11,19 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 import torch
-from scipy import sparse
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from skorch.callbacks import Callback
 from skorch.utils import noop
 from torch import Tensor, nn
 
 from sknninterp.callbacks import EpochBar, LateEarlyStopping
+from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import TensorData, TensorNet, TrainingData
+from sknninterp.estimators._validation import for_torch, validated
 from sknninterp.nn.graph import evaluation
 from sknninterp.nn.mlp import ACTIVATIONS, MLP
 from sknninterp.nn.optim import FusedAdam
@@ -36,8 +38,6 @@ OPTIMIZERS = {
     "adagrad": (torch.optim.Adagrad, {}),
 }
 
-# Below this many multiplications a batch, a second thread costs more than it brings.
-_ONE_THREAD_BELOW = 10_000_000
 _PREDICTION_BYTES = 64 * 2**20
 
 # What skorch notes down for itself.
@@ -177,7 +177,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         if reset:
             self._random_state = check_random_state(self.random_state)
         with self._training_context(X):
-            device = self._resolve_device() if reset else torch.device(self.net_.device)
+            device = resolve_device(self.device) if reset else torch.device(self.net_.device)
             data = _tensors(X, target, weight, device)
             parts = TrainingData(data) if partial else self._split(data, target)
             net = self._build(parts, device) if reset else self._resumed()
@@ -194,31 +194,15 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         return self._checked(X, y, dtype=dtype, reset=reset, multi_output=True)
 
     def _checked(self, X, y="no_validation", *, reset, **options):
-        """scikit-learn's validation, with an error that names the columns at fault."""
-        try:
-            checked = validate_data(
-                self,
-                X,
-                y,
-                reset=reset,
-                accept_sparse="csr",
-                allow_nd=self.module is not None,
-                **options,
-            )
-        except (TypeError, ValueError) as error:
-            explained = _explained(X, str(error))
-            if explained is None:
-                raise
-            raise (TypeError if isinstance(error, TypeError) else ValueError)(explained) from error
-        X = checked if isinstance(y, str) else checked[0]
+        """X, or X and y, as arrays that torch takes."""
+        options["allow_nd"] = self.module is not None
+        checked = validated(self, X, y, reset=reset, **options)
+        X = for_torch(checked if isinstance(y, str) else checked[0])
         if not reset and X.shape[1:] != self.net_.input_shape_:
             raise ValueError(
                 f"X has samples of shape {X.shape[1:]}, but {type(self).__name__} is expecting"
                 f" {self.net_.input_shape_}."
             )
-        X = X.toarray() if sparse.issparse(X) else X
-        # torch takes neither negative strides nor read-only memory; copies only if it must.
-        X = np.require(X, requirements=["C", "W"])
         return X if isinstance(y, str) else (X, checked[1])
 
     def _weighted(self, X, target, sample_weight, partial):
@@ -245,15 +229,13 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     @contextmanager
     def _training_context(self, X):
         """Seeds torch, and leaves its random state and number of threads as they were."""
-        threads = torch.get_num_threads()
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        multiplications = self._multiplications(X.shape[1]) if self.module is None else math.inf
+        with (
+            torch.random.fork_rng(devices=range(torch.cuda.device_count())),
+            threads_for(multiplications),
+        ):
             torch.manual_seed(self._random_state.randint(np.iinfo(np.int32).max))
-            try:
-                if self.module is None and self._multiplications(X.shape[1]) < _ONE_THREAD_BELOW:
-                    torch.set_num_threads(1)
-                yield
-            finally:
-                torch.set_num_threads(threads)
+            yield
 
     def _multiplications(self, n_inputs: int) -> int:
         sizes = [n_inputs, *self._hidden_sizes(), self._n_outputs]
@@ -265,16 +247,6 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         if any(not isinstance(s, Integral) or s < 1 for s in sizes):
             raise ValueError(f"hidden_layer_sizes must hold integers of at least 1, got {sizes}.")
         return [int(s) for s in sizes]
-
-    def _resolve_device(self) -> torch.device:
-        if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            device = torch.device(self.device)
-            torch.empty(0, device=device).cpu()
-        except (AssertionError, RuntimeError) as error:
-            raise ValueError(f"device={self.device!r} cannot be used here: {error}") from error
-        return device
 
     def _split(self, data: TensorData, target: np.ndarray) -> TrainingData:
         """Training and validation part."""
@@ -452,43 +424,3 @@ def _tensors(X, target, weight, device) -> TensorData:
     floats = [X, target] if target.dtype.kind == "i" else [X, target.astype(X.dtype)]
     weight = None if weight is None else torch.from_numpy(weight.astype(X.dtype)).to(device)
     return TensorData(*(torch.from_numpy(array).to(device) for array in floats), weight)
-
-
-def _explained(X, message: str) -> str | None:
-    """What scikit-learn's error leaves out: that y is meant, or the columns of X at fault."""
-    if message.startswith("Input contains NaN"):  # only labels are checked as objects
-        return message.replace("Input", "Input y", 1)
-    if "Input y" in message:
-        return None
-    frame = _as_frame(X)
-    if "NaN" in message or "infinity" in message:
-        numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(float)
-        bad = frame.columns[~np.isfinite(numbers).all(0)]
-        return f"{message}\nColumns with such values: {_listed(bad)}." if len(bad) else None
-    bad = [name for name, column in frame.items() if not _is_numeric(column)]
-    if not bad:
-        return None
-    return (
-        f"{message}\nColumns that are not numeric: {_listed(bad)}. Encode them first, for example"
-        " with a ColumnTransformer and OneHotEncoder in a Pipeline."
-    )
-
-
-def _as_frame(X) -> pd.DataFrame:
-    """X with its columns; without columns if it is no table in memory."""
-    if isinstance(X, pd.DataFrame) or sparse.issparse(X):
-        return X if isinstance(X, pd.DataFrame) else pd.DataFrame()
-    table = X if isinstance(X, np.ndarray) else np.asarray(X, dtype=object)
-    return pd.DataFrame(table) if table.ndim == 2 else pd.DataFrame()
-
-
-def _is_numeric(column: pd.Series) -> bool:
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return False
-    return bool(pd.to_numeric(column, errors="coerce").notna().eq(column.notna()).all())
-
-
-def _listed(names, most: int = 10) -> str:
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{names[:most]}{more}"

@@ -106,7 +106,9 @@ class Graph:
 
     # -- values ----------------------------------------------------------------------------------
 
-    def run(self, x: Tensor, keep: Iterable[Node] = ()) -> dict[Node, Tensor]:
+    def run(
+        self, x: Tensor, keep: Iterable[Node] = (), until: Node | None = None
+    ) -> dict[Node, Tensor]:
         """Values of the output and of the nodes in `keep`, in evaluation mode.
 
         Parameters
@@ -114,15 +116,18 @@ class Graph:
         x : Tensor of shape (n_samples, *input_shape)
         keep : iterable of Node
             Nodes whose values are wanted; others are freed as soon as nobody needs them.
+        until : Node, default=None
+            The last node to compute, in place of the output; those in `keep` come before it.
 
         Returns
         -------
         dict of Node to Tensor
         """
-        wanted = {*keep, self.output}
+        last = self.output if until is None else until
+        wanted = {*keep, last}
         pending = Counter(self._consumers)
         values = {self.input: x}
-        for node in self.nodes[1:]:
+        for node in self.nodes[1 : self.nodes.index(last) + 1]:
             values[node] = node.forward(*(values[i] for i in node.inputs))
             pending.subtract(node.inputs)
             for i in set(node.inputs):

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from sknninterp.nn.nodes import Conv, per_axis
+from sknninterp.nn.nodes import Conv, Input, per_axis
 from sknninterp.nn.units import unit_of
 
 
@@ -400,10 +400,13 @@ class ConvRBM(BaseRBM):
     ):
         if not isinstance(node, Conv):
             raise TypeError(f"node must be a convolution's node, not {node!r}.")
-        weight, n_visible = node.weight, node.inputs[0].shape[0]
+        weight, (source,) = node.weight, node.inputs
+        n_visible = source.shape[0]
         factory = {"device": weight.device, "dtype": weight.dtype}
         super().__init__(tuple(weight.shape), n_visible, visible, hidden, **factory)
-        self.node = node
+        # A node of its own: the layer's leads to the whole network, which a pickle would hold.
+        ends = (Input(source.name, (), source.shape),), node.shape
+        self.node = Conv(node.name, *ends, self, groups=node.groups, **node.options)
         self.reset_parameters(generator)
 
     def project(self, v, bias=None):

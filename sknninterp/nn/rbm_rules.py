@@ -2,8 +2,8 @@
 
 In all rules y0 = F_h(W x0 + b_h) are the hidden means of the data x0, x1 = F_v(S_v) with
 S_v = W' y0 + b_v is their reconstruction, y1 = F_h(S_h) with S_h = W x1 + b_h its hidden means,
-dx = x1 - x0 and dy = y1 - y0. Sums run over the batch of B samples. A rule gives gradients, to be
-gone *down*.
+dx = x1 - x0 and dy = y1 - y0. Sums run over the batch of B samples, each counted with its weight
+where there are weights. A rule gives gradients, to be gone *down*.
 
 References
 ----------
@@ -60,6 +60,7 @@ def contrastive_divergence(
     n_steps: int = 1,
     sample_hidden: bool = False,
     generator: Generator | None = None,
+    weight: Tensor | None = None,
 ) -> Gradients:
     """Contrastive divergence, CD-k (Hinton 2002).
 
@@ -76,6 +77,8 @@ def contrastive_divergence(
         section 3). The sums take means all the same, which are less noisy.
     generator : torch.Generator, default=None
         Draws the samples. None takes torch's global one.
+    weight : Tensor of shape (n_samples,), default=None
+        Weight of each sample; None counts each once.
 
     Returns
     -------
@@ -101,7 +104,11 @@ def contrastive_divergence(
         x1 = rbm.visible(state)
         last = step == n_steps - 1
         y1, state = _hidden(rbm, x1, sample_hidden and not last, generator)
-    return _contrast(rbm, x0, y0, x1, y1, _error(x1 - x0))
+    missed = x1 - x0
+    dx, dy = _weighted(missed, weight), _weighted(y1 - y0, weight)
+    found = rbm.correlate(_weighted(y1, weight), x1, 1 / len(x0))
+    rbm.correlate(_weighted(y0, weight), x0, -1 / len(x0), out=found)
+    return Gradients(found, rbm.per_bias(dy), rbm.per_bias(dx), _error(missed, dx))
 
 
 @torch.no_grad()
@@ -156,7 +163,11 @@ def persistent_contrastive_divergence(
         x1 = rbm.sample_visible(chain, generator)
         y1, state = _hidden(rbm, x1, True, generator)
         chain.copy_(state)
-    return _contrast(rbm, x0, y0, x1, y1, _error(rbm.visible(y0) - x0))
+    weight = rbm.correlate(y1, x1, 1 / len(x1))
+    rbm.correlate(y0, x0, -1 / len(x0), out=weight)
+    hidden, visible = rbm.per_bias(y1) - rbm.per_bias(y0), rbm.per_bias(x1) - rbm.per_bias(x0)
+    dx = rbm.visible(y0) - x0
+    return Gradients(weight, hidden, visible, _error(dx, dx))
 
 
 @torch.no_grad()
@@ -166,6 +177,7 @@ def reconstruction_rule(
     *,
     sample_hidden: bool = False,
     generator: Generator | None = None,
+    weight: Tensor | None = None,
 ) -> Gradients:
     """The rule from the reconstruction error (Kroschanka and Golovko).
 
@@ -182,6 +194,8 @@ def reconstruction_rule(
         beside b). dy is the difference of means all the same.
     generator : torch.Generator, default=None
         Draws the samples. None takes torch's global one.
+    weight : Tensor of shape (n_samples,), default=None
+        Weight of each sample; None counts each once.
 
     Returns
     -------
@@ -203,16 +217,17 @@ def reconstruction_rule(
     y0, state = _hidden(rbm, x0, sample_hidden, generator)
     x1 = rbm.visible(state)
     y1 = rbm.hidden(x1)
-    dx = x1 - x0
-    a = (y1 - y0).mul_(rbm.hidden_unit.derivative(y1))
+    missed = x1 - x0
+    dx, dy = _weighted(missed, weight), _weighted(y1 - y0, weight)
+    a = dy * rbm.hidden_unit.derivative(y1)
     b = dx * rbm.visible_unit.derivative(x1)
-    weight = rbm.correlate(a, x1, 1 / len(x0))
-    rbm.correlate(state, b, 1 / len(x0), out=weight)
-    return Gradients(weight, rbm.per_bias(a), rbm.per_bias(b), _error(dx))
+    found = rbm.correlate(a, x1, 1 / len(x0))
+    rbm.correlate(state, b, 1 / len(x0), out=found)
+    return Gradients(found, rbm.per_bias(a), rbm.per_bias(b), _error(missed, dx))
 
 
 @torch.no_grad()
-def exact_gradient(rbm: BaseRBM, x0: Tensor) -> Gradients:
+def exact_gradient(rbm: BaseRBM, x0: Tensor, *, weight: Tensor | None = None) -> Gradients:
     """The true gradient of E_s = (sum dx^2 + sum dy^2) / (2 B).
 
     With a = dy F_h'(S_h), b = (dx + W' a) F_v'(S_v), c = (W b - dy) F_h'(S_h0), S_h0 being the
@@ -223,6 +238,8 @@ def exact_gradient(rbm: BaseRBM, x0: Tensor) -> Gradients:
     ----------
     rbm : DenseRBM or ConvRBM
     x0 : Tensor of shape (n_samples, *visible shape)
+    weight : Tensor of shape (n_samples,), default=None
+        Weight of each sample; None counts each once.
 
     Returns
     -------
@@ -239,14 +256,15 @@ def exact_gradient(rbm: BaseRBM, x0: Tensor) -> Gradients:
     y0 = rbm.hidden(x0)
     x1 = rbm.visible(y0)
     y1 = rbm.hidden(x1)
-    dx, dy = x1 - x0, y1 - y0
+    missed = x1 - x0
+    dx, dy = _weighted(missed, weight), _weighted(y1 - y0, weight)
     a = dy * rbm.hidden_unit.derivative(y1)
     b = rbm.project_back(a).add_(dx).mul_(rbm.visible_unit.derivative(x1))
     c = rbm.project(b).sub_(dy).mul_(rbm.hidden_unit.derivative(y0))
-    weight = rbm.correlate(a, x1, 1 / len(x0))
-    rbm.correlate(y0, b, 1 / len(x0), out=weight)
-    rbm.correlate(c, x0, 1 / len(x0), out=weight)
-    return Gradients(weight, rbm.per_bias(a.add_(c)), rbm.per_bias(b), _error(dx))
+    found = rbm.correlate(a, x1, 1 / len(x0))
+    rbm.correlate(y0, b, 1 / len(x0), out=found)
+    rbm.correlate(c, x0, 1 / len(x0), out=found)
+    return Gradients(found, rbm.per_bias(a.add_(c)), rbm.per_bias(b), _error(missed, dx))
 
 
 def _hidden(rbm, v, sampled, generator):
@@ -256,13 +274,9 @@ def _hidden(rbm, v, sampled, generator):
     return mean, rbm.hidden_unit.sample(inputs, generator) if sampled else mean
 
 
-def _contrast(rbm, x0, y0, x1, y1, error) -> Gradients:
-    weight = rbm.correlate(y1, x1, 1 / len(x1))
-    rbm.correlate(y0, x0, -1 / len(x0), out=weight)
-    hidden = rbm.per_bias(y1) - rbm.per_bias(y0)
-    return Gradients(weight, hidden, rbm.per_bias(x1) - rbm.per_bias(x0), error)
+def _weighted(values, weight):
+    return values if weight is None else values * weight.reshape(-1, *[1] * (values.ndim - 1))
 
 
-def _error(dx: Tensor) -> Tensor:
-    flat = dx.reshape(-1)
-    return torch.dot(flat, flat) / len(flat)
+def _error(dx: Tensor, weighted_dx: Tensor) -> Tensor:
+    return torch.dot(dx.reshape(-1), weighted_dx.reshape(-1)) / dx.numel()

@@ -10,6 +10,9 @@ G. Hinton, *A Practical Guide to Training Restricted Boltzmann Machines*, 2010.
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
@@ -26,9 +29,11 @@ from sknninterp.nn.rbm_rules import (
 RULES = ("cd", "reconstruction", "exact", "hybrid")
 # The published learning rates; the exact gradient is of the size of the reconstruction rule.
 _DEFAULT_LR = {"cd": 0.01, "reconstruction": 0.04, "exact": 0.04}
+# What a learning rate that nobody chose is multiplied by, one after the other, until one holds.
+_FALLBACKS = tuple(10.0**-power for power in range(9))
 
 
-class DivergenceError(ArithmeticError):
+class DivergenceError(ValueError):
     """The reconstruction error grew or is no number: the learning rate is too large.
 
     Examples
@@ -92,6 +97,8 @@ class RBMTrainer:
     lr : float, default=None
         Learning rate; None takes the published one of the epoch's rule, 0.01 for "cd" and 0.04 for
         "reconstruction" (and "exact").
+    lr_factor : float, default=1.0
+        What the learning rate is multiplied by, also that of each rule.
     momentum : tuple of float, default=(0.5, 0.9)
         mu in the first `momentum_epochs`, and after them.
     momentum_epochs : int, default=5
@@ -148,6 +155,7 @@ class RBMTrainer:
         rule: str = "reconstruction",
         *,
         lr: float | None = None,
+        lr_factor: float = 1.0,
         momentum: tuple[float, float] = (0.5, 0.9),
         momentum_epochs: int = 5,
         weight_decay: float = 0.0,
@@ -173,7 +181,7 @@ class RBMTrainer:
                 f"persistent={persistent} and n_steps={n_steps} belong to rule='cd' (or 'hybrid'),"
                 f" not to rule={rule!r}."
             )
-        self.rbm, self.rule, self.lr = rbm, rule, lr
+        self.rbm, self.rule, self.lr, self.lr_factor = rbm, rule, lr, lr_factor
         self.momentum, self.momentum_epochs = momentum, momentum_epochs
         self.weight_decay, self.n_steps, self.persistent = weight_decay, n_steps, persistent
         self.sample_hidden, self.hybrid_epochs = sample_hidden, hybrid_epochs
@@ -182,8 +190,23 @@ class RBMTrainer:
         self._parameters = (rbm.weight, rbm.bias_hidden, rbm.bias_visible)
         self._velocities = tuple(torch.zeros_like(p) for p in self._parameters)
         self._chain: Tensor | None = None
-        self._first_error: Tensor | None = None
+        self._first_error: Tensor | float | None = None
         self._total, self._n_seen = 0.0, 0
+
+    def to(self, device: torch.device | str) -> RBMTrainer:
+        """Follow the machine to a device.
+
+        Parameters
+        ----------
+        device : torch.device or str
+
+        Returns
+        -------
+        self
+        """
+        self._velocities = tuple(v.to(device) for v in self._velocities)
+        self._chain = None if self._chain is None else self._chain.to(device)
+        return self
 
     @property
     def current_rule(self) -> str:
@@ -193,7 +216,8 @@ class RBMTrainer:
     @property
     def current_lr(self) -> float:
         """Learning rate of the epoch under way."""
-        return _DEFAULT_LR[self.current_rule] if self.lr is None else self.lr
+        lr = _DEFAULT_LR[self.current_rule] if self.lr is None else self.lr
+        return lr * self.lr_factor
 
     @property
     def current_momentum(self) -> float:
@@ -201,12 +225,14 @@ class RBMTrainer:
         return self.momentum[self.epoch >= self.momentum_epochs]
 
     @torch.no_grad()
-    def step(self, batch: Tensor) -> Tensor:
+    def step(self, batch: Tensor, weight: Tensor | None = None) -> Tensor:
         """Learn from one batch.
 
         Parameters
         ----------
         batch : Tensor of shape (n_samples, *visible shape)
+        weight : Tensor of shape (n_samples,), default=None
+            Weight of each sample, of mean 1 over all of them; not with `persistent`.
 
         Returns
         -------
@@ -214,22 +240,27 @@ class RBMTrainer:
             Reconstruction error of the batch before the step (a tensor, so that a GPU need not be
             waited for).
         """
-        *gradients, error = self._gradients(batch)
+        *gradients, error = self._gradients(batch, weight)
         if self.weight_decay:
             gradients[0].add_(self.rbm.weight, alpha=self.weight_decay)
         lr, momentum = self.current_lr, self.current_momentum
         for p, v, g in zip(self._parameters, self._velocities, gradients, strict=True):
-            p.sub_(v.mul_(momentum).add_(g, alpha=lr))
+            if p.requires_grad:
+                p.sub_(v.mul_(momentum).add_(g, alpha=lr))
         if self._first_error is None:
             self._first_error = error
         self._total = self._total + error * len(batch)
         self._n_seen += len(batch)
         return error
 
-    def _gradients(self, batch) -> Gradients:
+    def _gradients(self, batch, weight) -> Gradients:
         rule, options = self.current_rule, {"generator": self.generator}
+        if weight is not None:
+            if self.persistent:
+                raise ValueError("persistent=True takes no sample weights.")
+            options["weight"] = weight
         if rule == "exact":
-            return exact_gradient(self.rbm, batch)
+            return exact_gradient(self.rbm, batch, weight=weight)
         if rule == "reconstruction":
             return reconstruction_rule(self.rbm, batch, sample_hidden=self.sample_hidden, **options)
         options["n_steps"] = self.n_steps
@@ -259,7 +290,8 @@ class RBMTrainer:
         """
         if not self._n_seen:
             raise ValueError("The epoch had no batch: call step first.")
-        lr, first = self.current_lr, float(self._first_error)
+        lr = self.current_lr
+        self._first_error = first = float(self._first_error)
         error = float(self._total / self._n_seen)
         self._total, self._n_seen = 0.0, 0
         before = min([first, *self.errors])
@@ -272,3 +304,147 @@ class RBMTrainer:
                 " or scale the data."
             )
         return error
+
+
+class Epoch(NamedTuple):
+    """One epoch of a machine's training.
+
+    Parameters
+    ----------
+    epoch : int
+        Counted from 1.
+    rule : str
+    lr, momentum : float
+    reconstruction_error : float
+        Mean of dx^2 over samples and visible units, each batch before its step.
+    dur : float
+        Seconds.
+    """
+
+    epoch: int
+    rule: str
+    lr: float
+    momentum: float
+    reconstruction_error: float
+    dur: float
+
+
+def train_epoch(trainer: RBMTrainer, batches: Iterable[tuple[Tensor, Tensor | None]]) -> Epoch:
+    """Train for one epoch.
+
+    Parameters
+    ----------
+    trainer : RBMTrainer
+    batches : iterable of (values, weights or None)
+
+    Returns
+    -------
+    Epoch
+
+    Raises
+    ------
+    DivergenceError
+        See :meth:`RBMTrainer.end_epoch`.
+    """
+    start = time.perf_counter()
+    settings = trainer.current_rule, trainer.current_lr, trainer.current_momentum
+    for values, weight in batches:
+        trainer.step(values, weight)
+    error = trainer.end_epoch()
+    return Epoch(trainer.epoch, *settings, error, time.perf_counter() - start)
+
+
+def train(
+    rbm: BaseRBM,
+    batches: Iterable[tuple[Tensor, Tensor | None]],
+    n_epochs: int = 10,
+    *,
+    rule: str = "reconstruction",
+    lr: float | None = None,
+    hybrid_epochs: tuple[int, int] = (7, 3),
+    on_epoch: Callable[[Epoch], None] | None = None,
+    **options,
+) -> tuple[RBMTrainer, list[Epoch]]:
+    """Train a machine in place.
+
+    Parameters
+    ----------
+    rbm : DenseRBM or ConvRBM
+    batches : iterable of (values, weights or None)
+        Gone through once an epoch: not an iterator that is used up.
+    n_epochs : int, default=10
+    rule : {"cd", "reconstruction", "exact", "hybrid"}, default="reconstruction"
+    lr : float, default=None
+        Learning rate. None takes the published one, and where training diverges with that, starts
+        over from the same parameters with a tenth, a hundredth, ... of it.
+    hybrid_epochs : tuple of int, default=(7, 3)
+        Epochs of "cd" and of "reconstruction" in "hybrid", `n_epochs` together.
+    on_epoch : callable, default=None
+        Called with each :class:`Epoch`.
+    **options
+        Of :class:`RBMTrainer`.
+
+    Returns
+    -------
+    trainer : RBMTrainer
+        That of the last start.
+    epochs : list of Epoch
+        Its epochs.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range, or `hybrid_epochs` do not add up.
+    DivergenceError
+        If training diverges with the given `lr`, or with the smallest one tried.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknninterp.nn.rbm import DenseRBM
+    >>> from sknninterp.nn.rbm_trainer import train
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> X = torch.rand(64, 6, generator=generator)
+    >>> batches = [(batch, None) for batch in X.split(16)]
+    >>> trainer, epochs = train(DenseRBM(6, 3, generator=generator), batches, 5)
+    >>> [epoch.momentum for epoch in epochs], epochs[0].rule
+    ([0.5, 0.5, 0.5, 0.5, 0.5], 'reconstruction')
+    """
+    check_hybrid_epochs(rule, hybrid_epochs, n_epochs)
+    first = [p.detach().clone() for p in rbm.parameters()]
+    factors = _FALLBACKS if lr is None else (1.0,)
+    for factor in factors:
+        with torch.no_grad():
+            for p, value in zip(rbm.parameters(), first, strict=True):
+                p.copy_(value)
+        trainer = RBMTrainer(
+            rbm, rule, lr=lr, lr_factor=factor, hybrid_epochs=hybrid_epochs, **options
+        )
+        epochs: list[Epoch] = []
+        try:
+            for _ in range(n_epochs):
+                epochs.append(train_epoch(trainer, batches))
+                if on_epoch is not None:
+                    on_epoch(epochs[-1])
+        except DivergenceError:
+            if factor == factors[-1]:
+                raise
+        else:
+            break
+    return trainer, epochs
+
+
+def check_hybrid_epochs(rule: str, hybrid_epochs: tuple[int, int], n_epochs: int) -> None:
+    """See that the epochs of "hybrid" add up.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    two = len(hybrid_epochs) == 2 and min(hybrid_epochs) >= 0
+    if rule == "hybrid" and not (two and sum(hybrid_epochs) == n_epochs):
+        raise ValueError(
+            f"hybrid_epochs={tuple(hybrid_epochs)} must be two numbers that add up to the"
+            f" {n_epochs} epochs of training."
+        )

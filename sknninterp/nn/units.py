@@ -10,6 +10,7 @@ V. Nair and G. Hinton, *Rectified Linear Units Improve Restricted Boltzmann Mach
 from __future__ import annotations
 
 import math
+import warnings
 from typing import ClassVar
 
 import torch
@@ -187,3 +188,54 @@ def unit_of(name: str, parameter: str = "unit") -> Unit:
     if not isinstance(name, str) or name not in UNITS:
         raise ValueError(f"{parameter}={name!r} is no kind of unit; there are {sorted(UNITS)}.")
     return UNITS[name]
+
+
+def visible_unit(
+    name: str, low: float, high: float, preferred: str = "bernoulli", data: str = "X"
+) -> Unit:
+    """The visible unit for data between two bounds.
+
+    Parameters
+    ----------
+    name : {"auto", "bernoulli", "gaussian", "linear", "relu", "tanh"}
+        "auto" takes the preferred unit if the data lie within its bounds, else the Gaussian one.
+    low, high : float
+        Least and greatest value of the data.
+    preferred : str, default="bernoulli"
+        A name of :func:`unit_of`.
+    data : str, default="X"
+        What the error message calls the data.
+
+    Returns
+    -------
+    Unit
+
+    Raises
+    ------
+    ValueError
+        If there is no such unit, or the data lie outside the bounds of Bernoulli or tanh units.
+
+    Warns
+    -----
+    UserWarning
+        If data for rectified linear units are negative: those are never reconstructed.
+
+    Examples
+    --------
+    >>> from sknninterp.nn.units import visible_unit
+    >>> visible_unit("auto", 0.0, 1.0).name, visible_unit("auto", -2.5, 3.1).name
+    ('bernoulli', 'gaussian')
+    """
+    unit = unit_of(preferred if name == "auto" else name, "visible")
+    if unit.low <= low and high <= unit.high:
+        return unit
+    if name == "auto":
+        return UNITS["gaussian"]
+    found = f"visible={name!r} takes values from {unit.low:g} to {unit.high:g}, but {data} has"
+    found += f" values from {low:.4g} to {high:.4g}"
+    advice = "scale the columns that leave this range, or take visible='gaussian' for standardised"
+    if unit.high < math.inf:
+        scaler = "MinMaxScaler" if unit.low == 0 else "MinMaxScaler(feature_range=(-1, 1))"
+        raise ValueError(f"{found}: {advice} data. scikit-learn's {scaler} scales.")
+    warnings.warn(f"{found}, which it cannot reconstruct: {advice} data.", stacklevel=2)
+    return unit

@@ -1,0 +1,55 @@
+"""Where the numbers are: the device, and how many threads are worth their while."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import torch
+
+# Below this many multiplications a batch, a second thread costs more than it brings.
+_ONE_THREAD_BELOW = 10_000_000
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The device of an estimator's parameter `device`.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto" takes the GPU if there is one.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        If it cannot be used here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found).cpu()
+    except (AssertionError, RuntimeError) as error:
+        raise ValueError(f"device={device!r} cannot be used here: {error}") from error
+    return found
+
+
+@contextmanager
+def threads_for(multiplications: float):
+    """One thread inside the block for small batches; torch's number is back after it.
+
+    Parameters
+    ----------
+    multiplications : float
+        Of the forward pass of one batch.
+    """
+    threads = torch.get_num_threads()
+    try:
+        if multiplications < _ONE_THREAD_BELOW:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(threads)

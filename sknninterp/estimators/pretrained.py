@@ -1,0 +1,494 @@
+"""Networks whose layers are pretrained as restricted Boltzmann machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from numbers import Integral, Real
+
+import pandas as pd
+import torch
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor
+
+from sknninterp.estimators._net import TensorBatches, TensorData
+from sknninterp.estimators._validation import for_torch, validated
+from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
+from sknninterp.estimators.rbm import epoch_bar
+from sknninterp.nn.pretraining import pretrain
+from sknninterp.nn.rbm_trainer import RULES, DivergenceError, Epoch
+from sknninterp.nn.units import UNITS
+
+PRETRAINING_CONSTRAINTS: dict = {
+    "pretraining": [StrOptions(set(RULES)), None],
+    "pretraining_epochs": [Interval(Integral, 0, None, closed="left")],
+    "hybrid_epochs": [tuple, list],
+    "pretraining_lr": [Interval(Real, 0, None, closed="neither"), None],
+    "pretraining_momentum": [tuple, list],
+    "visible": [StrOptions({"auto", *UNITS})],
+}
+
+
+class PretrainedPart:
+    """What pretrained networks add to the plain ones: the first weights, and where from."""
+
+    _unlabeled = None
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_unlabeled=None):
+        """Pretrain the network's layers, then fit it.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Or (n_samples, channels, ...) with `module`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels, or values for a regressor (which alone takes several outputs).
+        sample_weight : array-like of shape (n_samples,), default=None
+            For pretraining too.
+        X_unlabeled : array-like or sparse matrix of shape (n_unlabeled, n_features), default=None
+            More samples to pretrain on, each of weight 1. The network is fitted to X and y alone.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data hold NaN, infinite or non-numeric values, lie outside the bounds of the
+            visible units, if a classifier sees one class only, or if training diverges.
+        """
+        self._unlabeled = X_unlabeled
+        try:
+            return super().fit(X, y, sample_weight)
+        finally:
+            del self._unlabeled
+
+    def _build(self, parts, device):
+        net = super()._build(parts, device)
+        self.rbms_, rows = [], []
+        if self.pretraining is not None:
+            for layer in self._pretrain(net.module_, self._pretraining_data(parts.train)):
+                self.rbms_.append(layer.rbm)
+                rows += [(layer.name, *epoch) for epoch in layer.epochs]
+        self.pretraining_history_ = pd.DataFrame(rows, columns=["layer", *Epoch._fields])
+        return net
+
+    def _pretrain(self, module, data: TensorData):
+        options = {
+            "rule": self.pretraining,
+            "n_epochs": self.pretraining_epochs,
+            "visible": self.visible,
+            "lr": self.pretraining_lr,
+            "hybrid_epochs": tuple(self.hybrid_epochs),
+            "momentum": tuple(self.pretraining_momentum),
+        }
+        batches = _InputBatches(data, self.batch_size)
+        with epoch_bar(self.verbose, None) as told:
+            try:
+                return pretrain(
+                    module,
+                    data.inputs.shape[1:],
+                    batches,
+                    on_epoch=lambda _, epoch: told(epoch),
+                    **options,
+                )
+            except DivergenceError as error:
+                raise DivergenceError(
+                    f"Pretraining with pretraining_lr={self.pretraining_lr}: {error}"
+                ) from error
+
+    def _pretraining_data(self, labeled: TensorData) -> TensorData:
+        """Inputs with and without labels; there are no targets."""
+        inputs, weight = labeled.inputs, labeled.weight
+        if self._unlabeled is not None:
+            more = self._checked_unlabeled(inputs)
+            if weight is not None:
+                weight = torch.cat([weight, weight.new_ones(len(more))])
+            inputs = torch.cat([inputs, more])
+        return TensorData(inputs, inputs.new_empty(len(inputs)), weight)
+
+    def _checked_unlabeled(self, inputs: Tensor) -> Tensor:
+        try:
+            X = validated(
+                self,
+                self._unlabeled,
+                reset=False,
+                dtype=inputs.numpy(force=True).dtype,
+                allow_nd=self.module is not None,
+            )
+        except ValueError as error:
+            raise ValueError(f"X_unlabeled: {error}") from error
+        if X.shape[1:] != inputs.shape[1:]:
+            raise ValueError(
+                f"X_unlabeled has samples of shape {X.shape[1:]}, X of {tuple(inputs.shape[1:])}."
+            )
+        return torch.from_numpy(for_torch(X)).to(inputs.device)
+
+
+class _InputBatches:
+    """Batches in a new order each time, as `pretrain` takes them."""
+
+    def __init__(self, data: TensorData, batch_size: int):
+        self._batches = TensorBatches(data, batch_size, shuffle=True)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, None, Tensor | None]]:
+        for batch in self._batches:
+            yield batch[0], None, batch.weight
+
+
+class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
+    """Classifier whose layers are pretrained as restricted Boltzmann machines.
+
+    One after the other the hidden layers learn, without labels, to reconstruct what they read [1]_;
+    then the network is trained as :class:`TorchMLPClassifier` is. That helps where labels are few:
+    more samples without labels go into `fit` as `X_unlabeled`.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Neurons in each hidden layer.
+    activation : {"relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"}, default="relu"
+        Pretraining takes the first three.
+    dropout : float, default=0.0
+        Share of each hidden layer's values dropped while training.
+    batch_norm : bool, default=False
+        Batch norm between each hidden layer and its activation.
+    module : callable or torch.nn.Module, default=None
+        A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
+        from its weights), in place of the fully connected network; it puts out logits, or values.
+        X may then have more than two dimensions, (n_samples, channels, ...).
+    optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
+        A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
+    lr : float, default=1e-3
+        Learning rate.
+    weight_decay : float, default=0.0
+    batch_size : int, default=128
+    max_epochs : int, default=100
+    early_stopping : bool, default=False
+        Stop when the loss on a held-out part has not improved for `patience` epochs, and keep the
+        best network.
+    validation_fraction : float, default=0.1
+        Share of the samples held out for it, stratified for classifiers where that is possible.
+    patience : int, default=10
+    class_weight : dict, "balanced" or None, default=None
+        Weight of each class in the loss.
+    callbacks : list of skorch callbacks, default=None
+        Copied for every fit; the copies are in `net_.callbacks_`.
+    device : str or torch.device, default="auto"
+        "auto" takes the GPU if there is one.
+    dtype : {"float32", "float64"}, default=None
+        None keeps the floating type of X; "float32" is faster, and what large tables want.
+    warm_start : bool, default=False
+        Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same bits every time on the same machine.
+    pretraining : {"reconstruction", "cd", "hybrid", "exact"} or None, default="reconstruction"
+        The rule by which each layer is pretrained: the published one from the reconstruction error,
+        contrastive divergence, first this and then that (`hybrid_epochs`), or the true gradient of
+        the reconstruction error. With None this is the plain network, bit for bit.
+    pretraining_epochs : int, default=10
+        For each layer. With 0 the layers have only a machine's first weights.
+    hybrid_epochs : tuple of int, default=(7, 3)
+        For `pretraining="hybrid"`; together `pretraining_epochs`.
+    pretraining_lr : float, default=None
+        None takes the published one, 0.01 for "cd" and 0.04 for the others, and a tenth, a
+        hundredth, ... of it for a layer that diverges with that.
+    pretraining_momentum : tuple of float, default=(0.5, 0.9)
+        In the first five epochs of a layer, and after them.
+    visible : {"auto", "bernoulli", "gaussian", "linear", "relu", "tanh"}, default="auto"
+        Visible units of the first layer: "bernoulli" takes data from 0 to 1, "relu" data that are
+        not negative, "gaussian" (also called "linear") standardised data. "auto" takes the kind of
+        the first layer's activation, as published, if the data lie within its bounds, else
+        "gaussian".
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    module_ : torch.nn.Module
+        The fitted network.
+    net_ : skorch.NeuralNet
+        What trained it.
+    rbms_ : list of DenseRBM or ConvRBM
+        The machine of each pretrained layer, as pretraining left it.
+    pretraining_history_ : DataFrame
+        One row per layer and epoch: `layer`, `epoch`, `rule`, `lr`, `momentum`,
+        `reconstruction_error` (mean squared difference), `dur` in seconds.
+    history_ : DataFrame
+        One row an epoch: `epoch`, `train_loss`, `valid_loss` (with a validation part), `dur` in
+        seconds, and what callbacks record.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+
+    See Also
+    --------
+    RBM : One such machine, as a transformer.
+    sknninterp.NeuronTuning : In `callbacks`, makes the pretrained network smaller while it trains.
+
+    Notes
+    -----
+    With `module`, every linear and convolutional layer but the output's is pretrained on what the
+    layers before it put out.
+
+    References
+    ----------
+    .. [1] A. Kroschanka and V. Golovko, *Neural Networks Interpretation Improvement*.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sknninterp import RBMPretrainedMLP
+    >>> X, y = load_digits(return_X_y=True)
+    >>> X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
+    >>> network = RBMPretrainedMLP((64, 64), activation="sigmoid", random_state=0)
+    >>> network.fit(X[:200], y[:200], X_unlabeled=X[200:]).score(X_test, y_test) > 0.85
+    True
+    >>> network.rbms_[0]
+    DenseRBM(weight=(64, 64), visible='bernoulli', hidden='bernoulli')
+    """
+
+    _parameter_constraints: dict = {
+        **TorchMLPClassifier._parameter_constraints,
+        **PRETRAINING_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        dropout=0.0,
+        batch_norm=False,
+        module=None,
+        optimizer="adam",
+        lr=1e-3,
+        weight_decay=0.0,
+        batch_size=128,
+        max_epochs=100,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        class_weight=None,
+        callbacks=None,
+        device="auto",
+        dtype=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        pretraining="reconstruction",
+        pretraining_epochs=10,
+        hybrid_epochs=(7, 3),
+        pretraining_lr=None,
+        pretraining_momentum=(0.5, 0.9),
+        visible="auto",
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            module=module,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            class_weight=class_weight,
+            callbacks=callbacks,
+            device=device,
+            dtype=dtype,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.pretraining = pretraining
+        self.pretraining_epochs = pretraining_epochs
+        self.hybrid_epochs = hybrid_epochs
+        self.pretraining_lr = pretraining_lr
+        self.pretraining_momentum = pretraining_momentum
+        self.visible = visible
+
+
+class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
+    """Regressor whose layers are pretrained as restricted Boltzmann machines.
+
+    One after the other the hidden layers learn, without values of y, to reconstruct what they
+    read [1]_; then the network is trained as :class:`TorchMLPRegressor` is. That helps where values
+    are few: more samples without them go into `fit` as `X_unlabeled`.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Neurons in each hidden layer.
+    activation : {"relu", "sigmoid", "tanh", "leaky_relu", "elu", "gelu", "silu"}, default="relu"
+        Pretraining takes the first three.
+    dropout : float, default=0.0
+        Share of each hidden layer's values dropped while training.
+    batch_norm : bool, default=False
+        Batch norm between each hidden layer and its activation.
+    module : callable or torch.nn.Module, default=None
+        A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
+        from its weights), in place of the fully connected network; it puts out logits, or values.
+        X may then have more than two dimensions, (n_samples, channels, ...).
+    optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
+        A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
+    lr : float, default=1e-3
+        Learning rate.
+    weight_decay : float, default=0.0
+    batch_size : int, default=128
+    max_epochs : int, default=100
+    early_stopping : bool, default=False
+        Stop when the loss on a held-out part has not improved for `patience` epochs, and keep the
+        best network.
+    validation_fraction : float, default=0.1
+        Share of the samples held out for it, stratified for classifiers where that is possible.
+    patience : int, default=10
+    callbacks : list of skorch callbacks, default=None
+        Copied for every fit; the copies are in `net_.callbacks_`.
+    device : str or torch.device, default="auto"
+        "auto" takes the GPU if there is one.
+    dtype : {"float32", "float64"}, default=None
+        None keeps the floating type of X; "float32" is faster, and what large tables want.
+    warm_start : bool, default=False
+        Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    verbose : int, default=0
+        1 shows a progress bar with the losses.
+    random_state : int, RandomState instance or None, default=None
+        An int gives the same bits every time on the same machine.
+    pretraining : {"reconstruction", "cd", "hybrid", "exact"} or None, default="reconstruction"
+        The rule by which each layer is pretrained: the published one from the reconstruction error,
+        contrastive divergence, first this and then that (`hybrid_epochs`), or the true gradient of
+        the reconstruction error. With None this is the plain network, bit for bit.
+    pretraining_epochs : int, default=10
+        For each layer. With 0 the layers have only a machine's first weights.
+    hybrid_epochs : tuple of int, default=(7, 3)
+        For `pretraining="hybrid"`; together `pretraining_epochs`.
+    pretraining_lr : float, default=None
+        None takes the published one, 0.01 for "cd" and 0.04 for the others, and a tenth, a
+        hundredth, ... of it for a layer that diverges with that.
+    pretraining_momentum : tuple of float, default=(0.5, 0.9)
+        In the first five epochs of a layer, and after them.
+    visible : {"auto", "bernoulli", "gaussian", "linear", "relu", "tanh"}, default="auto"
+        Visible units of the first layer: "bernoulli" takes data from 0 to 1, "relu" data that are
+        not negative, "gaussian" (also called "linear") standardised data. "auto" takes the kind of
+        the first layer's activation, as published, if the data lie within its bounds, else
+        "gaussian".
+
+    Attributes
+    ----------
+    n_outputs_ : int
+    module_ : torch.nn.Module
+        The fitted network.
+    net_ : skorch.NeuralNet
+        What trained it.
+    rbms_ : list of DenseRBM or ConvRBM
+        The machine of each pretrained layer, as pretraining left it.
+    pretraining_history_ : DataFrame
+        One row per layer and epoch: `layer`, `epoch`, `rule`, `lr`, `momentum`,
+        `reconstruction_error` (mean squared difference), `dur` in seconds.
+    history_ : DataFrame
+        One row an epoch: `epoch`, `train_loss`, `valid_loss` (with a validation part), `dur` in
+        seconds, and what callbacks record.
+    n_iter_ : int
+        Epochs trained.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+
+    See Also
+    --------
+    RBM : One such machine, as a transformer.
+    sknninterp.NeuronTuning : In `callbacks`, makes the pretrained network smaller while it trains.
+
+    Notes
+    -----
+    With `module`, every linear and convolutional layer but the output's is pretrained on what the
+    layers before it put out.
+
+    References
+    ----------
+    .. [1] A. Kroschanka and V. Golovko, *Neural Networks Interpretation Improvement*.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.preprocessing import scale
+    >>> from sknninterp import RBMPretrainedMLPRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X, y = scale(X), scale(y)
+    >>> network = RBMPretrainedMLPRegressor((32, 16), max_epochs=20, random_state=0)
+    >>> network.fit(X, y).score(X, y) > 0.5
+    True
+    >>> network.rbms_[0]
+    DenseRBM(weight=(32, 10), visible='gaussian', hidden='relu')
+    """
+
+    _parameter_constraints: dict = {
+        **TorchMLPRegressor._parameter_constraints,
+        **PRETRAINING_CONSTRAINTS,
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        dropout=0.0,
+        batch_norm=False,
+        module=None,
+        optimizer="adam",
+        lr=1e-3,
+        weight_decay=0.0,
+        batch_size=128,
+        max_epochs=100,
+        early_stopping=False,
+        validation_fraction=0.1,
+        patience=10,
+        callbacks=None,
+        device="auto",
+        dtype=None,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+        pretraining="reconstruction",
+        pretraining_epochs=10,
+        hybrid_epochs=(7, 3),
+        pretraining_lr=None,
+        pretraining_momentum=(0.5, 0.9),
+        visible="auto",
+    ):
+        super().__init__(
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            dropout=dropout,
+            batch_norm=batch_norm,
+            module=module,
+            optimizer=optimizer,
+            lr=lr,
+            weight_decay=weight_decay,
+            batch_size=batch_size,
+            max_epochs=max_epochs,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            patience=patience,
+            callbacks=callbacks,
+            device=device,
+            dtype=dtype,
+            warm_start=warm_start,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.pretraining = pretraining
+        self.pretraining_epochs = pretraining_epochs
+        self.hybrid_epochs = hybrid_epochs
+        self.pretraining_lr = pretraining_lr
+        self.pretraining_momentum = pretraining_momentum
+        self.visible = visible

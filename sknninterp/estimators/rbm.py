@@ -1,0 +1,519 @@
+"""The restricted Boltzmann machine as a transformer."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _fit_context,
+)
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
+from torch import Generator, Tensor
+
+from sknninterp.estimators._device import resolve_device, threads_for
+from sknninterp.estimators._validation import for_torch, validated
+from sknninterp.nn.rbm import DenseRBM
+from sknninterp.nn.rbm_trainer import RULES, Epoch, RBMTrainer, train, train_epoch
+from sknninterp.nn.units import UNITS, visible_unit
+
+_CHUNK_BYTES = 64 * 2**20
+_LARGEST_SEED = np.iinfo(np.int32).max
+
+
+class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    r"""Restricted Boltzmann machine: features learnt without labels.
+
+    A drop-in for :class:`sklearn.neural_network.BernoulliRBM` that knows more kinds of unit and
+    more rules to learn by, and runs on a GPU.
+
+    Parameters
+    ----------
+    n_components : int, default=256
+        Hidden units.
+    visible : {"auto", "bernoulli", "gaussian", "linear", "relu", "tanh"}, default="auto"
+        Visible units. "bernoulli" takes data from 0 to 1, "gaussian" (also called "linear")
+        standardised data, "relu" data that are not negative; "auto" takes "bernoulli" if all data
+        are from 0 to 1, else "gaussian".
+    hidden : {"bernoulli", "gaussian", "linear", "relu", "tanh"}, default="bernoulli"
+        Hidden units.
+    rule : {"cd", "reconstruction", "exact", "hybrid"}, default="cd"
+        Contrastive divergence [1]_, the published rule from the reconstruction error [2]_, that
+        error's true gradient, or `hybrid_epochs` of "cd" and of "reconstruction".
+    learning_rate : float, default=None
+        None takes the published one, 0.01 for "cd" and 0.04 for the others, and where training
+        diverges with that, starts over with a tenth of it.
+    batch_size : int, default=128
+    n_iter : int, default=10
+        Epochs.
+    momentum : tuple of float, default=(0.5, 0.9)
+        In the first `momentum_epochs`, and after them.
+    momentum_epochs : int, default=5
+    weight_decay : float, default=0.0
+    n_steps : int, default=1
+        Steps k of contrastive divergence.
+    persistent : bool, default=False
+        Whether contrastive divergence goes on with its Gibbs chains from batch to batch, as
+        `BernoulliRBM` does. It wants momentum=(0, 0).
+    sample_hidden : bool, default=False
+        Whether sampled hidden states, and not their means, are reconstructed from.
+    hybrid_epochs : tuple of int, default=(7, 3)
+        For `rule="hybrid"`; together `n_iter`.
+    device : str or torch.device, default="auto"
+        "auto" takes the GPU if there is one.
+    dtype : {"float32", "float64"}, default=None
+        None keeps the floating type of X; "float32" is faster, and what large tables want.
+    verbose : int, default=0
+        1 shows a progress bar with the reconstruction error.
+    random_state : int, RandomState instance or None, default=None
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        The weights.
+    intercept_hidden_ : ndarray of shape (n_components,)
+    intercept_visible_ : ndarray of shape (n_features,)
+    visible_ : str
+        Kind of the visible units.
+    rbm_ : sknninterp.nn.rbm.DenseRBM
+        The machine itself.
+    history_ : DataFrame
+        One row an epoch: `epoch`, `rule`, `lr`, `momentum`, `reconstruction_error` (mean over
+        samples and features of the squared difference), `dur` in seconds.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+
+    See Also
+    --------
+    RBMPretrainedMLP : A network whose layers start as such machines.
+
+    References
+    ----------
+    .. [1] G. Hinton, *Training Products of Experts by Minimizing Contrastive Divergence*, 2002.
+    .. [2] A. Kroschanka and V. Golovko, *Neural Networks Interpretation Improvement*.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> from sknninterp import RBM
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = make_pipeline(
+    ...     MinMaxScaler(),
+    ...     RBM(100, n_iter=30, random_state=0),
+    ...     LogisticRegression(C=10, max_iter=1000),
+    ... )
+    >>> model.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "visible": [StrOptions({"auto", *UNITS})],
+        "hidden": [StrOptions(set(UNITS))],
+        "rule": [StrOptions(set(RULES))],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "n_iter": [Interval(Integral, 0, None, closed="left")],
+        "momentum": [tuple, list],
+        "momentum_epochs": [Interval(Integral, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "persistent": ["boolean"],
+        "sample_hidden": ["boolean"],
+        "hybrid_epochs": [tuple, list],
+        "device": [str, torch.device],
+        "dtype": [StrOptions({"float32", "float64"}), None],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=256,
+        *,
+        visible="auto",
+        hidden="bernoulli",
+        rule="cd",
+        learning_rate=None,
+        batch_size=128,
+        n_iter=10,
+        momentum=(0.5, 0.9),
+        momentum_epochs=5,
+        weight_decay=0.0,
+        n_steps=1,
+        persistent=False,
+        sample_hidden=False,
+        hybrid_epochs=(7, 3),
+        device="auto",
+        dtype=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.visible = visible
+        self.hidden = hidden
+        self.rule = rule
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_iter = n_iter
+        self.momentum = momentum
+        self.momentum_epochs = momentum_epochs
+        self.weight_decay = weight_decay
+        self.n_steps = n_steps
+        self.persistent = persistent
+        self.sample_hidden = sample_hidden
+        self.hybrid_epochs = hybrid_epochs
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # -- fitting ---------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Learn from X.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            A sparse matrix stays sparse: it becomes dense batch by batch.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN, infinite or non-numeric values, lies outside the bounds of the visible
+            units, is sparse and they are not Bernoulli, or if training diverges.
+        """
+        X = self._start(X)
+        with self._training(), epoch_bar(self.verbose, self.n_iter) as told:
+            self._trainer, self._epochs = train(
+                self.rbm_, self._batches(X), self.n_iter, on_epoch=told, **self._options()
+            )
+        return self._finish()
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y=None):
+        """Learn from X for one epoch, after what was learnt before.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            The kind of the visible units, where it is "auto", is decided by the first call.
+        y : None
+            Not used.
+
+        Returns
+        -------
+        self
+        """
+        if hasattr(self, "rbm_"):
+            X = self._checked(X, reset=False)
+            self._unit_for(X, self.visible_)
+        else:
+            X = self._start(X)
+            self._trainer, self._epochs = RBMTrainer(self.rbm_, **self._options()), []
+        self._trainer.generator = self._generator(self._device)
+        with self._training():
+            self._epochs.append(train_epoch(self._trainer, self._batches(X)))
+        return self._finish()
+
+    def _start(self, X):
+        """X checked, and a machine of its width that has learnt nothing."""
+        X = self._checked(X, reset=True)
+        unit = self._unit_for(X, self.visible)
+        self.random_state_ = check_random_state(self.random_state)
+        self.rbm_ = DenseRBM(
+            X.shape[1],
+            self.n_components,
+            unit.name,
+            self.hidden,
+            generator=self._generator("cpu"),
+            dtype=torch.float32 if X.dtype == np.float32 else torch.float64,
+        ).to(resolve_device(self.device))
+        return X
+
+    def _finish(self):
+        self._trainer.generator = None  # one of a GPU cannot be pickled
+        return self
+
+    def _unit_for(self, X, name):
+        values = X.data if sparse.issparse(X) else X
+        low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
+        if sparse.issparse(X):  # its zeros are data too
+            low, high = min(low, 0), max(high, 0)
+        unit = visible_unit(name, float(low), float(high))
+        if sparse.issparse(X) and unit.name == "gaussian":
+            raise ValueError(
+                "X is sparse and the visible units are Gaussian, which want standardised data, and"
+                f" those are dense. X has values from {low:.4g} to {high:.4g}: scale it to [0, 1]"
+                " for visible='bernoulli' (MaxAbsScaler keeps it sparse), or make it dense."
+            )
+        return unit
+
+    def _options(self) -> dict:
+        options = {
+            "rule": self.rule,
+            "lr": self.learning_rate,
+            "hybrid_epochs": tuple(self.hybrid_epochs),
+            "momentum": tuple(self.momentum),
+            "generator": self._generator(self._device),
+        }
+        names = ("momentum_epochs", "weight_decay", "n_steps", "persistent", "sample_hidden")
+        return {**options, **{name: getattr(self, name) for name in names}}
+
+    def _batches(self, X) -> _Batches:
+        return _Batches(X, self.batch_size, self._device, self._generator("cpu"))
+
+    def _training(self):
+        n_hidden, n_visible = self.rbm_.weight.shape
+        return threads_for(self.batch_size * n_hidden * n_visible)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.rbm_.weight.device
+
+    def _generator(self, device) -> Generator:
+        return Generator(device).manual_seed(self.random_state_.randint(_LARGEST_SEED))
+
+    def _checked(self, X, reset):
+        """X in the machine's floating type."""
+        if not reset:
+            dtype = _numpy(self.rbm_.bias_hidden).dtype
+        else:
+            dtype = np.dtype(self.dtype) if self.dtype else (np.float64, np.float32)
+        return validated(self, X, dtype=dtype, reset=reset)
+
+    # -- what was learnt -------------------------------------------------------------------------
+
+    @property
+    def components_(self) -> np.ndarray:
+        """Weights, (n_components, n_features)."""
+        return _numpy(self.rbm_.weight)
+
+    @property
+    def intercept_hidden_(self) -> np.ndarray:
+        """Biases of the hidden units, (n_components,)."""
+        return _numpy(self.rbm_.bias_hidden)
+
+    @property
+    def intercept_visible_(self) -> np.ndarray:
+        """Biases of the visible units, (n_features,)."""
+        return _numpy(self.rbm_.bias_visible)
+
+    @property
+    def visible_(self) -> str:
+        """Kind of the visible units."""
+        return self.rbm_.visible_unit.name
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        """One row an epoch."""
+        return pd.DataFrame(self._epochs, columns=Epoch._fields)
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.rbm_.bias_hidden)
+
+    # -- using it --------------------------------------------------------------------------------
+
+    def transform(self, X):
+        """Means of the hidden units given X, F(W x + b): probabilities for Bernoulli units.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+        """
+        return self._by_chunks(X, self._machine().hidden)
+
+    def inverse_transform(self, X):
+        """Means of the visible units given hidden ones: what `transform` gave is reconstructed.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+        """
+        rbm = self._machine()
+        X = check_array(X, dtype=self.components_.dtype)
+        if X.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"X has {X.shape[1]} columns, but there are {self._n_features_out} hidden units."
+            )
+        return self._each_chunk(X, rbm.visible)
+
+    def gibbs(self, v):
+        """One step of Gibbs sampling: hidden states given `v`, then visible states given those.
+
+        Parameters
+        ----------
+        v : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features)
+            Sampled anew in each call, after the seeds of `fit`.
+        """
+        rbm = self._machine()
+        generator = self._generator(self._device)
+        return self._by_chunks(v, lambda chunk: rbm.gibbs(chunk, generator))
+
+    def score_samples(self, X):
+        """How well the machine knows each sample; higher is better.
+
+        For Bernoulli visible units the stochastic pseudo-likelihood, as in `BernoulliRBM`:
+        n_features log sigmoid(F(x with one bit flipped) - F(x)), F being the free energy. Which bit
+        that is, `random_state` and the sample decide, whatever samples stand beside it. For
+        Gaussian visible units the log density up to a constant, -F(x).
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+
+        Raises
+        ------
+        ValueError
+            If the units are not such that there is an energy: `hidden="bernoulli"` with "bernoulli"
+            or "gaussian" visible units.
+        """
+        rbm = self._machine()
+        if self.visible_ != "bernoulli":
+            return self._by_chunks(X, lambda chunk: -rbm.free_energy(chunk))
+        seed = check_random_state(self.random_state).randint(_LARGEST_SEED)
+        return self._by_chunks(X, lambda v: rbm.pseudo_likelihood(v, flips=_flips(v, seed)))
+
+    def reconstruction_error(self, X):
+        """Mean squared difference between each sample and its reconstruction.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        rbm = self._machine()
+        return self._by_chunks(X, lambda v: (rbm.visible(rbm.hidden(v)) - v).square().mean(1))
+
+    def _machine(self) -> DenseRBM:
+        check_is_fitted(self, "rbm_")
+        return self.rbm_
+
+    def _by_chunks(self, X, function):
+        return self._each_chunk(self._checked(X, reset=False), function)
+
+    def _each_chunk(self, X, function):
+        """What `function` makes of X, chunk by chunk under a memory bound."""
+        row_bytes = sum(self.components_.shape) * self.components_.itemsize
+        n_rows = max(1, _CHUNK_BYTES // row_bytes)
+        with torch.no_grad():
+            parts = [
+                function(_dense(X[start : start + n_rows], self._device)).cpu()
+                for start in range(0, X.shape[0], n_rows)
+            ]
+        return torch.cat(parts).numpy()
+
+    def __getstate__(self):
+        # What was fitted on a GPU can be loaded where there is none.
+        state = super().__getstate__()
+        if "rbm_" in state and self._device.type != "cpu":
+            state = copy.deepcopy(state)
+            state["rbm_"].cpu()
+            state["_trainer"].to("cpu")
+        return state
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+
+class _Batches:
+    """Batches of X in a new order each time."""
+
+    def __init__(self, X, batch_size: int, device: torch.device, generator: Generator):
+        self.X = X if sparse.issparse(X) else _dense(X, device)
+        self.batch_size = batch_size
+        self.device = device
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[tuple[Tensor, None]]:
+        order = torch.randperm(self.X.shape[0], generator=self.generator)
+        if isinstance(self.X, Tensor):
+            order = order.to(self.device)
+            for rows in order.split(self.batch_size):
+                yield self.X.index_select(0, rows), None
+        else:
+            for rows in order.split(self.batch_size):
+                yield _dense(self.X[rows.numpy()], self.device), None
+
+
+@contextmanager
+def epoch_bar(verbose: int, n_epochs: int):
+    """A progress bar, moved on by what the block is given: a function of an epoch.
+
+    Parameters
+    ----------
+    verbose : int
+        0 shows none.
+    n_epochs : int
+    """
+    from tqdm.auto import tqdm
+
+    with tqdm(total=n_epochs, unit="epoch", disable=not verbose) as bar:
+
+        def on_epoch(epoch: Epoch) -> None:
+            bar.set_postfix(reconstruction_error=f"{epoch.reconstruction_error:.4g}")
+            bar.update()
+
+        yield on_epoch
+
+
+def _dense(X, device) -> Tensor:
+    return torch.from_numpy(for_torch(X)).to(device)
+
+
+def _numpy(parameter: Tensor) -> np.ndarray:
+    return parameter.detach().cpu().numpy()
+
+
+def _flips(v: Tensor, seed: int) -> Tensor:
+    """A bit of each sample to flip, by a hash of the sample."""
+    salt = seed.to_bytes(4, "little")
+    n_visible = v.shape[1]
+    return torch.tensor([zlib.crc32(row.tobytes() + salt) % n_visible for row in v.cpu().numpy()])
