@@ -286,7 +286,7 @@ class RBMTrainer:
             If the epoch had no batch.
         DivergenceError
             If the error is no finite number, or more than twice that of the best epoch so far (or
-            of the first batch before learning), unless it is below 1 % of the latter.
+            of the first batch before learning), unless it is below a tenth of the latter.
         """
         if not self._n_seen:
             raise ValueError("The epoch had no batch: call step first.")
@@ -297,7 +297,7 @@ class RBMTrainer:
         before = min([first, *self.errors])
         self.errors.append(error)
         self.epoch += 1
-        if not math.isfinite(error) or error > max(2 * before, 0.01 * first):
+        if not math.isfinite(error) or error > max(2 * before, 0.1 * first):
             raise DivergenceError(
                 f"The reconstruction error of epoch {self.epoch} is {error:.3g}, after {before:.3g}"
                 f" before: training diverges with the learning rate lr={lr:g}. Take a smaller one,"

@@ -14,16 +14,20 @@ from sknninterp.plotting._heatmap import heatmap
 from sknninterp.plotting._history import training_history, tuning_history
 from sknninterp.plotting._image import image
 from sknninterp.plotting._importance import bar, ranking
+from sknninterp.plotting._machines import filters, reconstruction_error, reconstructions
 from sknninterp.plotting._scores import filter_scores, rank_distribution, score_spectrum
 
 __all__ = [
     "bar",
     "beeswarm",
     "filter_scores",
+    "filters",
     "heatmap",
     "image",
     "rank_distribution",
     "ranking",
+    "reconstruction_error",
+    "reconstructions",
     "score_spectrum",
     "training_history",
     "tuning_history",

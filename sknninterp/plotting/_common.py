@@ -19,6 +19,9 @@ DIVERGING, SEQUENTIAL = "RdBu_r", "Greens"
 NAME_LENGTH = 40
 LINE_STYLES = ("-", "--", ":", "-.")
 
+# The luminance of ITU-R BT.601, which also matplotlib and Pillow use.
+_LUMINANCE = np.array([0.299, 0.587, 0.114])
+
 
 def new_figure(width, height):
     """Return an empty figure of the given size in inches, pyplot's current one from now on."""
@@ -61,11 +64,35 @@ def panels_or_new(ax, n_panels, width, height):
     return panels[0].figure, panels
 
 
+def check_choice(value, name, choices):
+    """Raise a ValueError unless `value` is one of the strings in `choices`."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}.")
+
+
 def check_max_display(max_display):
     """Return `max_display` as an int; anything but a positive integer is a ValueError."""
-    if not isinstance(max_display, Integral) or isinstance(max_display, bool) or max_display < 1:
-        raise ValueError(f"max_display must be an integer of at least 1, got {max_display!r}.")
-    return int(max_display)
+    return check_count(max_display, "max_display")
+
+
+def check_count(value, name, default=None):
+    """Return `value` as a positive int, or the `default`, where there is one, if it is None."""
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        optional = " or None" if default is not None else ""
+        raise ValueError(f"{name} must be an integer of at least 1{optional}, got {value!r}.")
+    return int(value)
+
+
+def check_positions(values, name, length, of):
+    """Return `values` as an array of positions among `length` things."""
+    positions = np.asarray(values)
+    whole = positions.dtype.kind in "iu" or positions.size == 0
+    if not whole or ((positions < 0) | (positions >= length)).any():
+        allowed = f"positions of {of}, integers from 0 to {length - 1}"
+        raise ValueError(f"{name} must be {allowed}, got {values!r}.")
+    return positions.astype(int)
 
 
 def check_values(values, name, ndim):
@@ -148,6 +175,15 @@ def integer_ticks(axis):
     axis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
+def same_decimals(values):
+    """Return numbers as strings, with as many decimals as the largest needs for three digits."""
+    largest = values.max()
+    if largest > 0 and not 1e-3 <= largest < 1e4:
+        return [f"{value:.1e}" for value in values]
+    decimals = max(2 - int(np.floor(np.log10(largest or 1))), 0)
+    return [f"{value:.{decimals}f}" for value in values]
+
+
 def clear_spines(ax, sides=("top", "right")):
     """Hide the given sides of the frame of `ax`."""
     ax.spines[list(sides)].set_visible(False)
@@ -161,6 +197,7 @@ def legend(ax, handles, labels, **options):
     drawn = ax.legend(handles, labels, frameon=False, **options)
     for text in drawn.get_texts():
         text.set_parse_math(False)
+    drawn.get_title().set_parse_math(False)
     return drawn
 
 
@@ -175,3 +212,118 @@ def series_style(position):
 def symmetric_limit(values):
     """Return the largest magnitude in `values`, or 1 where all are zero."""
     return float(np.abs(values).max()) or 1.0
+
+
+def relative(values, axis):
+    """Divide by the largest magnitude along an axis; zeros stay."""
+    largest = np.abs(values).max(axis=axis, keepdims=True)
+    return values / np.where(largest > 0, largest, 1)
+
+
+def check_image_shape(image_shape):
+    """Return the shape of an image with its channels first."""
+    shape = tuple(np.atleast_1d(np.asarray(image_shape, dtype=object)))
+    whole = all(isinstance(size, Integral) and size > 0 for size in shape)
+    if not whole or len(shape) not in (2, 3):
+        raise ValueError(
+            "image_shape must be (height, width) or (n_channels, height, width), positive "
+            f"integers, got {image_shape!r}."
+        )
+    return (1, *shape) if len(shape) == 2 else shape
+
+
+def as_images(array, name, shape):
+    """Return what is flattened to features as images with their channels first."""
+    n_features = int(np.prod(array.shape[1:]))
+    if n_features != np.prod(shape):
+        raise ValueError(
+            f"image_shape asks for {'x'.join(map(str, shape))} = {np.prod(shape)} features, "
+            f"but {name} has {n_features}."
+        )
+    return array.reshape(len(array), *shape)
+
+
+def grey(picture):
+    """Return an image of shape (n_channels, height, width) without its colours."""
+    return np.tensordot(_LUMINANCE, picture, 1) if len(picture) == 3 else picture.mean(axis=0)
+
+
+def draw_picture(ax, picture, low=None, high=None, **options):
+    """Draw one image: three channels as colours, otherwise in grey with bright as dark ink.
+
+    Its scale goes from `low` to `high`; None is the image's own range.
+    """
+    if len(picture) != 3:
+        return ax.imshow(grey(picture), cmap="Greys", vmin=low, vmax=high, **options)
+    low, high = picture.min() if low is None else low, picture.max() if high is None else high
+    colors = (np.moveaxis(picture, 0, -1) - low) / (high - low or 1.0)
+    return ax.imshow(np.clip(colors, 0, 1), **options)
+
+
+def tile_size(shape, n_columns):
+    """Return height and width, in inches, of the small images of a grid.
+
+    Inches are also the units of the axes that such a grid is laid out in.
+    """
+    side = max(7.2 / max(n_columns, 8), 0.2)
+    return side * np.asarray(shape) / max(shape)
+
+
+def tile_box(x, y, height, width):
+    """Return the extent of a small image with the upper left corner (x, y), y growing downwards."""
+    return (x, x + width, y + height, y)
+
+
+def write_at_tile(ax, text, box, below=False):
+    """Write a name above an image, or a number below it, as small as its width asks for."""
+    left, right, low, high = box
+    place = {"xytext": (0, -2 if below else 2), "textcoords": "offset points", "ha": "center"}
+    place |= {
+        "xy": ((left + right) / 2, low if below else high),
+        "va": "top" if below else "bottom",
+    }
+    text = text if below else shorten(text, max(int(18 * (right - left)), 3))
+    ax.annotate(text, fontsize=min(max(20 * (right - left), 4), 7), parse_math=False, **place)
+
+
+def frame_tiles(ax, boxes, top=0.0, bottom=0.0):
+    """Draw the edges of small images, and fit the axes to these and the texts above and below."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    edges = [Rectangle((x, y), right - x, low - y) for x, right, low, y in boxes]
+    style = {"facecolors": "none", "edgecolors": "0.6", "linewidths": 0.5}
+    ax.add_collection(PatchCollection(edges, **style))
+    lefts, rights, lows, highs = np.transpose(boxes)
+    pad = 0.01  # half of an edge must not be cut off
+    ax.set_xlim(lefts.min() - pad, rights.max() + pad)
+    ax.set_ylim(lows.max() + bottom + pad, highs.min() - top - pad)
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    clear_spines(ax, ("left", "right", "top", "bottom"))
+
+
+def fit_figure(ax):
+    """Give the figure of `ax`, a grid laid out in inches, the size of all that it shows.
+
+    A layout engine would not measure rightly what is beside a small grid of fixed proportions.
+    """
+    figure, pad = ax.figure, 0.08
+    figure.set_layout_engine("none")
+    size = np.abs([np.diff(ax.get_xlim())[0], np.diff(ax.get_ylim())[0]])
+    figure.set_size_inches(size)
+    ax.set_position([0, 0, 1, 1])
+    box = figure.get_tightbbox()
+    full = box.size + 2 * pad
+    figure.set_size_inches(full)
+    ax.set_position([*((pad - box.min) / full), *(size / full)])
+
+
+def tile_color_bar(ax, picture, label):
+    """Draw a colour bar beside a grid, no longer than the grid is tall."""
+    width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
+    length = min(height, 3)
+    # An inset stays beside the grid, however much of its place the grid leaves free.
+    place = (1 + 0.1 / width, 1 - length / height, 0.12 / width, length / height)
+    bar = ax.figure.colorbar(picture, cax=ax.inset_axes(place))
+    bar.set_label(wrap(label, max(int(11 * length), 18)), parse_math=False)
+    bar.outline.set_visible(False)

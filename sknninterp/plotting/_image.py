@@ -8,17 +8,18 @@ from sknninterp.plotting._common import (
     DIVERGING,
     SEQUENTIAL,
     axes_or_new,
+    check_choice,
     check_length,
     check_max_display,
     check_values,
+    draw_picture,
+    grey,
     new_figure,
+    relative,
     shorten,
     symmetric_limit,
     wrap,
 )
-
-# The luminance of ITU-R BT.601, which also matplotlib and Pillow use.
-_LUMINANCE = np.array([0.299, 0.587, 0.114])
 
 
 def image(
@@ -92,8 +93,7 @@ def image(
     7
     """
     max_display = check_max_display(max_display)
-    if scale not in ("figure", "panel"):
-        raise ValueError(f"scale must be 'figure' or 'panel', got {scale!r}.")
+    check_choice(scale, "scale", ("figure", "panel"))
     values = _check_axes(values, output_names)
     panels, outputs = _panels(values, output_names, signed)
     if data is not None:
@@ -103,7 +103,7 @@ def image(
     n_samples, panels = len(panels), panels[:max_display]
     label = value_label if signed else f"magnitude of {value_label}"
     if scale == "panel":
-        panels = panels / _panel_limits(panels)
+        panels = relative(panels, (2, 3))
         label = f"{label}\n(share of panel's largest)"
     axes = _grid(ax, panels, show_data and data is not None)
     colors = _draw_panels(axes, panels, data, signed)
@@ -155,11 +155,6 @@ def _check_images(data, shape):
     return data[:, None] if data.ndim == 3 else data
 
 
-def _panel_limits(panels):
-    limits = np.abs(panels).max(axis=(2, 3), keepdims=True)
-    return np.where(limits > 0, limits, 1)
-
-
 def _grid(ax, panels, with_data):
     """Return an array of Axes, a row for each sample: the given one, or a new figure's."""
     n_rows, n_columns, height, width = panels.shape
@@ -190,7 +185,7 @@ def _draw_panels(axes, panels, data, signed):
     for row, samples in enumerate(panels):
         picture = None if data is None else data[row]
         if first:
-            _draw_picture(axes[row, 0], picture)
+            draw_picture(axes[row, 0], picture)
         for column, panel in enumerate(samples):
             _draw_panel(axes[row, first + column], panel, picture, colors)
     for one in axes.flat:
@@ -199,31 +194,18 @@ def _draw_panels(axes, panels, data, signed):
     return colors
 
 
-def _draw_picture(ax, picture):
-    """Draw one image: three channels as colours, otherwise in grey with bright as dark ink."""
-    if len(picture) == 3:
-        span = np.ptp(picture) or 1.0
-        ax.imshow(np.moveaxis((picture - picture.min()) / span, 0, -1))
-    else:
-        ax.imshow(_grey(picture), cmap="Greys")
-
-
 def _draw_panel(ax, panel, picture, colors):
     alpha = None
     if picture is not None and len(picture) > 1:
-        grey = _grey(picture)
+        greys = grey(picture)
         # From mid-grey on, so that the colours stay readable on dark parts.
-        ax.imshow(grey, cmap="gray", vmin=2 * grey.min() - grey.max(), vmax=grey.max())
+        ax.imshow(greys, cmap="gray", vmin=2 * greys.min() - greys.max(), vmax=greys.max())
         # Over a photograph: see-through where the attribution is small.
         alpha = np.sqrt(np.abs(panel) / colors.norm.vmax)
     ax.imshow(panel, cmap=colors.cmap, norm=colors.norm, alpha=alpha, interpolation="nearest")
     if picture is not None and len(picture) == 1 and np.ptp(picture) > 0 and min(panel.shape) > 1:
         halfway = (picture.min() + picture.max()) / 2
         ax.contour(picture[0], levels=[halfway], colors="0.25", linewidths=0.6)
-
-
-def _grey(picture):
-    return np.tensordot(_LUMINANCE, picture, 1) if len(picture) == 3 else picture.mean(axis=0)
 
 
 def _label_grid(axes, sample_names, outputs, n_columns):

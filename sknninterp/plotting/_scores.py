@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -15,8 +14,11 @@ from sknninterp.plotting._common import (
     POSITIVE,
     SEQUENTIAL,
     axes_or_new,
+    check_choice,
+    check_count,
     check_length,
     check_max_display,
+    check_positions,
     check_values,
     clear_spines,
     integer_ticks,
@@ -24,6 +26,7 @@ from sknninterp.plotting._common import (
     label_rows,
     legend,
     panels_or_new,
+    relative,
     series_style,
     shorten,
     symmetric_limit,
@@ -146,18 +149,12 @@ def _labels(names, parameter, values, axis, length, of, prefix=""):
     return [str(name) for name in names]
 
 
-def _relative(values, axis):
-    """Divide by the largest magnitude along an axis; zeros stay."""
-    largest = np.abs(values).max(axis=axis, keepdims=True)
-    return values / np.where(largest > 0, largest, 1)
-
-
 def _draw_spectrum(ax, nodes, normalize, same_width):
     """Draw the sorted scores of one layer and return a line for each output."""
     n_nodes, n_outputs = nodes.shape
     sorted_scores = -np.sort(-nodes, axis=0)
     if normalize:
-        sorted_scores = _relative(sorted_scores, 0)
+        sorted_scores = relative(sorted_scores, 0)
         ax.set_ylim(-1.08, 1.08)
     ranks = np.arange(1, n_nodes + 1)
     at = ranks if same_width else (ranks - 0.5) / n_nodes
@@ -273,8 +270,7 @@ def filter_scores(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['box', 'sobel x']
     """
-    if scale not in ("figure", "panel"):
-        raise ValueError(f"scale must be 'figure' or 'panel', got {scale!r}.")
+    check_choice(scale, "scale", ("figure", "panel"))
     matrix, outputs, filters = _check_filters(scores, output_names, filter_names, signed)
     n_filters, n_outputs = matrix.shape
     if kernels is not None:
@@ -283,7 +279,7 @@ def filter_scores(
     shown = np.sort(np.argsort(-np.abs(matrix).mean(axis=1), kind="stable")[:n_shown])
     label = value_label if signed else f"magnitude of {value_label}"
     if scale == "panel":
-        matrix, label = _relative(matrix, 0), f"{label}\n(share of output's largest)"
+        matrix, label = relative(matrix, 0), f"{label}\n(share of output's largest)"
     height = 0.23 * max(len(shown), 8)
     thumbnail = 0 if kernels is None else height / len(shown)
     ax = axes_or_new(ax, 3 + thumbnail + min(0.42 * n_outputs, 12), 1.4 + height)
@@ -313,7 +309,7 @@ def _check_kernels(kernels, n_filters):
     """Return the kernels, shape (n_filters, height, width), each with a largest magnitude of 1."""
     kernels = check_values(kernels, "kernels", (3, 4))
     check_length(kernels, "kernels", n_filters, "filters")
-    return _relative(kernels if kernels.ndim == 3 else kernels.sum(axis=1), (1, 2))
+    return relative(kernels if kernels.ndim == 3 else kernels.sum(axis=1), (1, 2))
 
 
 def _draw_matrix(ax, matrix, low, high, label):
@@ -424,7 +420,8 @@ def rank_distribution(
         raise ValueError(f"ranks must be whole numbers from 1, got {wrong[0]:g}.")
     n_features = values.shape[1]
     names = _labels(names, "names", ranks, 1, n_features, "features", "x")
-    relevant = _check_relevant(relevant, n_features)
+    relevant = [] if relevant is None else relevant
+    relevant = np.unique(check_positions(relevant, "relevant", n_features, "features"))
     n_ranks = _check_n_ranks(n_ranks, values)
     shares, columns = _shares(values, n_ranks)
     mean_rank = values.mean(axis=0)
@@ -449,23 +446,9 @@ def rank_distribution(
     return ax
 
 
-def _check_relevant(relevant, n_features):
-    """Return the positions of the relevant features, each once."""
-    positions = np.unique([] if relevant is None else relevant)
-    whole = positions.dtype.kind in "iu" or positions.size == 0
-    if not whole or ((positions < 0) | (positions >= n_features)).any():
-        allowed = f"positions of features, integers from 0 to {n_features - 1}"
-        raise ValueError(f"relevant must be {allowed}, got {relevant!r}.")
-    return positions
-
-
 def _check_n_ranks(n_ranks, ranks):
     """Return the number of ranks that have a column of their own."""
-    if n_ranks is None:
-        return min(max(int(ranks.max()), ranks.shape[1]), _MAX_RANKS)
-    if not isinstance(n_ranks, Integral) or isinstance(n_ranks, bool) or n_ranks < 1:
-        raise ValueError(f"n_ranks must be an integer of at least 1 or None, got {n_ranks!r}.")
-    return int(n_ranks)
+    return check_count(n_ranks, "n_ranks", min(max(int(ranks.max()), ranks.shape[1]), _MAX_RANKS))
 
 
 def _shares(ranks, n_ranks):

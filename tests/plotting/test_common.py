@@ -28,15 +28,20 @@ N_AXES = {
     "waterfall": 1,
     "heatmap": 1,
     "image": 1,
+    "filters": 1,
+    "reconstructions": 1,
+    "reconstruction_error": 2,
     "tuning_history": 2,
     "training_history": 3,
 }
-WITH_MAX_DISPLAY = [name for name in N_AXES if "history" not in name]
+WITH_MAX_DISPLAY = list(N_AXES)[: list(N_AXES).index("filters")]
 
 
 @pytest.fixture
 def plots(values, data, images, tuning, history):
     """Every plot with data that it accepts."""
+    layers = pd.DataFrame({"epoch": 1, "layer": ["a", "b"], "reconstruction_error": [0.2, 0.1]})
+    errors = {"cd": layers, "exact": layers}
     return {
         "bar": partial(plotting.bar, pd.Series([0.2, 0.8], index=["a", "b"])),
         "stacked": partial(plotting.bar, pd.DataFrame({"no": [1, 2], "yes": [3, 1]})),
@@ -45,6 +50,11 @@ def plots(values, data, images, tuning, history):
         "waterfall": partial(plotting.waterfall, values[0], data.iloc[0], list(data.columns), 0.5),
         "heatmap": partial(plotting.heatmap, values, list(data.columns), predictions=np.ones(30)),
         "image": partial(plotting.image, images[:1], images[:1]),
+        "filters": partial(
+            plotting.filters, images.reshape(3, 24), (6, 4), filter_names=["a", "b", "c"]
+        ),
+        "reconstructions": partial(plotting.reconstructions, images, 1 - images, (6, 4)),
+        "reconstruction_error": partial(plotting.reconstruction_error, errors),
         "tuning_history": partial(plotting.tuning_history, tuning, [8, 4]),
         "training_history": partial(plotting.training_history, history),
     }
