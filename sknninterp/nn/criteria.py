@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sknninterp.nn.activations import class_selectivity
 from sknninterp.nn.graph import Graph, Layer, evaluation, prototype
 from sknninterp.nn.influence import Influence, channel_scores
 from sknninterp.nn.nodes import Node
@@ -153,10 +154,7 @@ def selectivity(data: TuningData) -> list[Tensor]:
     scores = []
     for per_class in sums:
         means = torch.stack([per_class[c] / max(n, 1e-300) for c, n in counts.items()])
-        highest = means.amax(0)
-        rest = (means.sum(0) - highest) / max(len(means) - 1, 1)
-        index = torch.where(highest > 0, (highest - rest) / (highest + rest), 0.0)
-        scores.append(-index)
+        scores.append(-class_selectivity(means))
     return scores
 
 

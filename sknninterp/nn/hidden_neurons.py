@@ -172,7 +172,8 @@ class HiddenNeurons:
             With values of shape (n_part, n_neurons_of_layer), of single precision at least.
         """
         nodes = list(self.nodes.values())
-        most = max(1, chunks.CHUNK_BYTES // (self.n_neurons * inputs.element_size()))
+        # Short parts, so that what is then made of the values finds them in a CPU's caches.
+        most = max(1, chunks.CHUNK_BYTES // (4 * self.n_neurons * inputs.element_size()))
         for samples in chunks.slices(max(1, len(inputs)), most):
             # Not around the loop: whoever leaves it early must not be left in this mode.
             with evaluation(self.graph.module), torch.no_grad():
