@@ -17,7 +17,17 @@ import torch
 from torch import Generator, Tensor, nn
 
 from sknninterp.nn.graph import Graph, Layer, evaluation, read
-from sknninterp.nn.nodes import Activation, AveragePool, Conv, Input, MaxPool, Node, Reshape, Route
+from sknninterp.nn.nodes import (
+    Activation,
+    AveragePool,
+    Conv,
+    Input,
+    MaxPool,
+    Node,
+    Reshape,
+    Route,
+    Weighted,
+)
 from sknninterp.nn.rbm import BaseRBM, ConvRBM, DenseRBM
 from sknninterp.nn.rbm_trainer import DivergenceError, Epoch, check_hybrid_epochs, train
 from sknninterp.nn.units import visible_unit
@@ -62,10 +72,11 @@ def pretrain(
 ) -> list[PretrainedLayer]:
     """Set the weights of a network's layers, one after the other, by what their inputs are like.
 
-    Each linear or convolutional layer but those of the output is trained as a restricted Boltzmann
-    machine on what the layers before it put out (in evaluation mode), which is computed anew batch
-    by batch: memory does not grow with the number of samples. Weight and bias of the machine then
-    become the layer's; the layer's own first values do not matter.
+    Each linear or convolutional layer but those of the output and those whose weight is frozen
+    (`requires_grad=False`) is trained as a restricted Boltzmann machine on what the layers before
+    it put out (in evaluation mode), which is computed anew batch by batch: memory does not grow
+    with the number of samples. Weight and bias of the machine then become the layer's; the layer's
+    own first values do not matter.
 
     Parameters
     ----------
@@ -92,7 +103,7 @@ def pretrain(
         Draws the first weights. None takes one with a seed from torch's global one, so that the
         first weights do not depend on how the batches are shuffled.
     on_epoch : callable, default=None
-        Called with a layer's name and each of its epochs.
+        Called with a layer's name and each of its epochs, also those of starts that diverge.
     **options
         `momentum`, `momentum_epochs`, `weight_decay`, `n_steps`, `sample_hidden`: see
         :class:`sknninterp.nn.rbm_trainer.RBMTrainer`.
@@ -107,14 +118,17 @@ def pretrain(
         If the network cannot be read.
     ValueError
         If there is no layer to pretrain, one ends in an activation that is no unit's mean, or the
-        inputs lie outside the bounds of `visible`.
+        inputs lie outside the bounds of `visible` or are no finite numbers.
+    TypeError
+        If `batches` is an iterator.
     DivergenceError
-        If the reconstruction error of a layer grows.
+        If the reconstruction error of a layer grows. The layers before it are pretrained by then.
 
     Notes
     -----
     A machine's hidden units are activation(W x + b): batch norm between a layer and its activation
-    is passed over, and so is what a residual connection adds.
+    is passed over, and so is what a residual connection adds. A weight that is used more than once
+    is pretrained where it is used first.
 
     References
     ----------
@@ -134,6 +148,8 @@ def pretrain(
     hidden1 DenseRBM(weight=(4, 8), visible='bernoulli', hidden='bernoulli')
     """
     check_hybrid_epochs(rule, hybrid_epochs, n_epochs)
+    if isinstance(batches, Iterator):
+        raise TypeError("batches is an iterator, used up after one epoch: take a list or a loader.")
     graph = read(module, input_shape)
     layers = layers_to_pretrain(graph)
     if generator is None:
@@ -156,7 +172,7 @@ def pretrain(
 
 
 def layers_to_pretrain(graph: Graph) -> list[Layer]:
-    """All weighted layers but those whose values are the output.
+    """The layers with a trainable weight, but those whose values make up the output.
 
     Parameters
     ----------
@@ -165,22 +181,45 @@ def layers_to_pretrain(graph: Graph) -> list[Layer]:
     Returns
     -------
     list of Layer
+        Of layers with one weight the first.
 
     Raises
     ------
     ValueError
-        If there is none, or one ends in an activation that is no unit's mean.
+        If there is none, one ends in an activation that is no unit's mean, or its weight is
+        computed from other parameters.
     """
-    layers = [layer for layer in graph.layers if layer.post is not graph.logits]
+    layers, taken = [], _output_weights(graph)
+    for layer in graph.layers:
+        weight = layer.weighted.weight
+        if weight.requires_grad and weight not in taken:
+            _check(layer)
+            layers.append(layer)
+            taken.add(weight)
     if not layers:
         raise ValueError("This network has no hidden layer to pretrain.")
-    for layer in layers:
-        if layer.activation is not None and layer.activation.kind not in _UNIT_OF:
-            raise ValueError(
-                f"Layer {layer.name!r} ends in {layer.activation.kind!r}: pretraining takes"
-                f" {sorted(_UNIT_OF)} or no activation."
-            )
     return layers
+
+
+def _output_weights(graph: Graph) -> set[Tensor]:
+    """The weights behind which there are no others on some way to the output."""
+    last = {graph.output}
+    for node in reversed(graph.nodes):
+        if node in last and not isinstance(node, Weighted):
+            last.update(node.inputs)
+    return {node.weight for node in last if isinstance(node, Weighted)}
+
+
+def _check(layer: Layer) -> None:
+    if layer.activation is not None and layer.activation.kind not in _UNIT_OF:
+        raise ValueError(
+            f"Layer {layer.name!r} ends in {layer.activation.kind!r}: pretraining takes"
+            f" {sorted(_UNIT_OF)} or no activation."
+        )
+    if not isinstance(layer.weighted.weight, nn.Parameter):
+        raise ValueError(
+            f"Layer {layer.name!r} computes its weight (a parametrization?): it cannot be set."
+        )
 
 
 def _machine(layer: Layer, visible: str, bounds, generator) -> BaseRBM:
@@ -195,9 +234,9 @@ def _machine(layer: Layer, visible: str, bounds, generator) -> BaseRBM:
         n_hidden, n_visible = node.weight.shape
         factory = {"device": node.weight.device, "dtype": node.weight.dtype}
         rbm = DenseRBM(n_visible, n_hidden, seen, hidden, generator=generator, **factory)
-    if node.bias is None:  # the machine does without one, too
-        with torch.no_grad():
-            rbm.bias_hidden.zero_().requires_grad_(False)
+    if node.bias is None or not node.bias.requires_grad:  # nor does the machine learn one
+        fixed = torch.zeros(()) if node.bias is None else node.bias
+        rbm.bias_hidden.requires_grad_(False).copy_(fixed)
     return rbm
 
 
@@ -212,10 +251,14 @@ def _source(layer: Layer) -> str | None:
 
 
 def _bounds(batches: Iterable) -> tuple[float, float]:
-    low, high = math.inf, -math.inf
-    for batch in batches:
-        ends = torch.aminmax(_inputs(batch))
-        low, high = min(low, float(ends.min)), max(high, float(ends.max))
+    """Least and greatest value of the inputs."""
+    ends = [torch.stack(torch.aminmax(_inputs(batch))) for batch in batches]
+    if not ends:
+        raise ValueError("batches is empty: there is nothing to pretrain on.")
+    lows, highs = torch.stack(ends).T
+    low, high = float(lows.min()), float(highs.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"The inputs hold NaN or infinite values: from {low} to {high}.")
     return low, high
 
 

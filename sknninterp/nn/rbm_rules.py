@@ -61,6 +61,8 @@ def contrastive_divergence(
     sample_hidden: bool = False,
     generator: Generator | None = None,
     weight: Tensor | None = None,
+    scale: float = 1.0,
+    out: Tensor | None = None,
 ) -> Gradients:
     """Contrastive divergence, CD-k (Hinton 2002).
 
@@ -79,6 +81,10 @@ def contrastive_divergence(
         Draws the samples. None takes torch's global one.
     weight : Tensor of shape (n_samples,), default=None
         Weight of each sample; None counts each once.
+    scale : float, default=1.0
+        What the weight's gradient is multiplied by.
+    out : Tensor of the shape of `rbm.weight`, default=None
+        What that is added to, in place, and the result's `weight`: a velocity, say.
 
     Returns
     -------
@@ -104,11 +110,13 @@ def contrastive_divergence(
         x1 = rbm.visible(state)
         last = step == n_steps - 1
         y1, state = _hidden(rbm, x1, sample_hidden and not last, generator)
-    missed = x1 - x0
-    dx, dy = _weighted(missed, weight), _weighted(y1 - y0, weight)
-    found = rbm.correlate(_weighted(y1, weight), x1, 1 / len(x0))
-    rbm.correlate(_weighted(y0, weight), x0, -1 / len(x0), out=found)
-    return Gradients(found, rbm.per_bias(dy), rbm.per_bias(dx), _error(missed, dx))
+    y0, y1 = _weighted(y0, weight), _weighted(y1, weight)
+    found = rbm.correlate(y1, x1, scale / len(x0), out)
+    rbm.correlate(y0, x0, -scale / len(x0), found)
+    missed = x1.sub_(x0)  # fresh memory costs more than the difference
+    dx = _weighted(missed, weight)
+    hidden = rbm.per_bias(y1) - rbm.per_bias(y0)
+    return Gradients(found, hidden, rbm.per_bias(dx), _error(missed, dx))
 
 
 @torch.no_grad()
@@ -119,6 +127,8 @@ def persistent_contrastive_divergence(
     *,
     n_steps: int = 1,
     generator: Generator | None = None,
+    scale: float = 1.0,
+    out: Tensor | None = None,
 ) -> Gradients:
     """Persistent contrastive divergence (Tieleman 2008): the rule of scikit-learn's `BernoulliRBM`.
 
@@ -135,6 +145,10 @@ def persistent_contrastive_divergence(
         Steps of Gibbs sampling.
     generator : torch.Generator, default=None
         Draws the samples. None takes torch's global one.
+    scale : float, default=1.0
+        What the weight's gradient is multiplied by.
+    out : Tensor of the shape of `rbm.weight`, default=None
+        What that is added to, in place, and the result's `weight`: a velocity, say.
 
     Returns
     -------
@@ -163,8 +177,8 @@ def persistent_contrastive_divergence(
         x1 = rbm.sample_visible(chain, generator)
         y1, state = _hidden(rbm, x1, True, generator)
         chain.copy_(state)
-    weight = rbm.correlate(y1, x1, 1 / len(x1))
-    rbm.correlate(y0, x0, -1 / len(x0), out=weight)
+    weight = rbm.correlate(y1, x1, scale / len(x1), out)
+    rbm.correlate(y0, x0, -scale / len(x0), weight)
     hidden, visible = rbm.per_bias(y1) - rbm.per_bias(y0), rbm.per_bias(x1) - rbm.per_bias(x0)
     dx = rbm.visible(y0) - x0
     return Gradients(weight, hidden, visible, _error(dx, dx))
@@ -178,6 +192,8 @@ def reconstruction_rule(
     sample_hidden: bool = False,
     generator: Generator | None = None,
     weight: Tensor | None = None,
+    scale: float = 1.0,
+    out: Tensor | None = None,
 ) -> Gradients:
     """The rule from the reconstruction error (Kroschanka and Golovko).
 
@@ -196,6 +212,10 @@ def reconstruction_rule(
         Draws the samples. None takes torch's global one.
     weight : Tensor of shape (n_samples,), default=None
         Weight of each sample; None counts each once.
+    scale : float, default=1.0
+        What the weight's gradient is multiplied by.
+    out : Tensor of the shape of `rbm.weight`, default=None
+        What that is added to, in place, and the result's `weight`: a velocity, say.
 
     Returns
     -------
@@ -221,13 +241,20 @@ def reconstruction_rule(
     dx, dy = _weighted(missed, weight), _weighted(y1 - y0, weight)
     a = dy * rbm.hidden_unit.derivative(y1)
     b = dx * rbm.visible_unit.derivative(x1)
-    found = rbm.correlate(a, x1, 1 / len(x0))
-    rbm.correlate(state, b, 1 / len(x0), out=found)
+    found = rbm.correlate(a, x1, scale / len(x0), out)
+    rbm.correlate(state, b, scale / len(x0), found)
     return Gradients(found, rbm.per_bias(a), rbm.per_bias(b), _error(missed, dx))
 
 
 @torch.no_grad()
-def exact_gradient(rbm: BaseRBM, x0: Tensor, *, weight: Tensor | None = None) -> Gradients:
+def exact_gradient(
+    rbm: BaseRBM,
+    x0: Tensor,
+    *,
+    weight: Tensor | None = None,
+    scale: float = 1.0,
+    out: Tensor | None = None,
+) -> Gradients:
     """The true gradient of E_s = (sum dx^2 + sum dy^2) / (2 B).
 
     With a = dy F_h'(S_h), b = (dx + W' a) F_v'(S_v), c = (W b - dy) F_h'(S_h0), S_h0 being the
@@ -240,6 +267,10 @@ def exact_gradient(rbm: BaseRBM, x0: Tensor, *, weight: Tensor | None = None) ->
     x0 : Tensor of shape (n_samples, *visible shape)
     weight : Tensor of shape (n_samples,), default=None
         Weight of each sample; None counts each once.
+    scale : float, default=1.0
+        What the weight's gradient is multiplied by.
+    out : Tensor of the shape of `rbm.weight`, default=None
+        What that is added to, in place, and the result's `weight`: a velocity, say.
 
     Returns
     -------
@@ -261,9 +292,9 @@ def exact_gradient(rbm: BaseRBM, x0: Tensor, *, weight: Tensor | None = None) ->
     a = dy * rbm.hidden_unit.derivative(y1)
     b = rbm.project_back(a).add_(dx).mul_(rbm.visible_unit.derivative(x1))
     c = rbm.project(b).sub_(dy).mul_(rbm.hidden_unit.derivative(y0))
-    found = rbm.correlate(a, x1, 1 / len(x0))
-    rbm.correlate(y0, b, 1 / len(x0), out=found)
-    rbm.correlate(c, x0, 1 / len(x0), out=found)
+    found = rbm.correlate(a, x1, scale / len(x0), out)
+    rbm.correlate(y0, b, scale / len(x0), found)
+    rbm.correlate(c, x0, scale / len(x0), found)
     return Gradients(found, rbm.per_bias(a.add_(c)), rbm.per_bias(b), _error(missed, dx))
 
 
@@ -275,7 +306,9 @@ def _hidden(rbm, v, sampled, generator):
 
 
 def _weighted(values, weight):
-    return values if weight is None else values * weight.reshape(-1, *[1] * (values.ndim - 1))
+    if weight is None:
+        return values
+    return values * weight.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))
 
 
 def _error(dx: Tensor, weighted_dx: Tensor) -> Tensor:

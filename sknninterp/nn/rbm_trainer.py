@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from sknninterp.nn.rbm import BaseRBM
 from sknninterp.nn.rbm_rules import (
@@ -187,14 +187,14 @@ class RBMTrainer:
         self.sample_hidden, self.hybrid_epochs = sample_hidden, hybrid_epochs
         self.generator = generator
         self.epoch, self.errors = 0, []
-        self._parameters = (rbm.weight, rbm.bias_hidden, rbm.bias_visible)
         self._velocities = tuple(torch.zeros_like(p) for p in self._parameters)
         self._chain: Tensor | None = None
         self._first_error: Tensor | float | None = None
-        self._total, self._n_seen = 0.0, 0
+        self._first_size: Tensor | float = 0.0
+        self._total, self._size, self._n_seen = 0.0, 0.0, 0
 
     def to(self, device: torch.device | str) -> RBMTrainer:
-        """Follow the machine to a device.
+        """Follow the machine to a device, between two epochs.
 
         Parameters
         ----------
@@ -207,6 +207,11 @@ class RBMTrainer:
         self._velocities = tuple(v.to(device) for v in self._velocities)
         self._chain = None if self._chain is None else self._chain.to(device)
         return self
+
+    @property
+    def _parameters(self) -> tuple[nn.Parameter, ...]:
+        """Looked up anew: a machine that is moved may get others."""
+        return self.rbm.weight, self.rbm.bias_hidden, self.rbm.bias_visible
 
     @property
     def current_rule(self) -> str:
@@ -240,27 +245,37 @@ class RBMTrainer:
             Reconstruction error of the batch before the step (a tensor, so that a GPU need not be
             waited for).
         """
-        *gradients, error = self._gradients(batch, weight)
-        if self.weight_decay:
-            gradients[0].add_(self.rbm.weight, alpha=self.weight_decay)
+        if weight is not None and self.persistent:
+            raise ValueError("persistent=True takes no sample weights.")
         lr, momentum = self.current_lr, self.current_momentum
-        for p, v, g in zip(self._parameters, self._velocities, gradients, strict=True):
+        for v in self._velocities:
+            v.mul_(momentum)
+        # The weight's gradient, which is large, goes straight to its velocity.
+        of_weight, *of_biases = self._velocities
+        _, *gradients, error = self._gradients(batch, weight, scale=lr, out=of_weight)
+        if self.weight_decay:
+            of_weight.add_(self.rbm.weight, alpha=lr * self.weight_decay)
+        for v, g in zip(of_biases, gradients, strict=True):
+            v.add_(g, alpha=lr)
+        for p, v in zip(self._parameters, self._velocities, strict=True):
             if p.requires_grad:
-                p.sub_(v.mul_(momentum).add_(g, alpha=lr))
-        if self._first_error is None:
-            self._first_error = error
+                p.sub_(v)
+        if self.epoch == 0:
+            size = _mean_square(batch, weight)
+            if self._first_error is None:
+                self._first_error, self._first_size = error, size
+            self._size = self._size + size * len(batch)
         self._total = self._total + error * len(batch)
         self._n_seen += len(batch)
         return error
 
-    def _gradients(self, batch, weight) -> Gradients:
-        rule, options = self.current_rule, {"generator": self.generator}
+    def _gradients(self, batch, weight, **options) -> Gradients:
+        rule = self.current_rule
         if weight is not None:
-            if self.persistent:
-                raise ValueError("persistent=True takes no sample weights.")
             options["weight"] = weight
         if rule == "exact":
-            return exact_gradient(self.rbm, batch, weight=weight)
+            return exact_gradient(self.rbm, batch, **options)
+        options["generator"] = self.generator
         if rule == "reconstruction":
             return reconstruction_rule(self.rbm, batch, sample_hidden=self.sample_hidden, **options)
         options["n_steps"] = self.n_steps
@@ -283,16 +298,20 @@ class RBMTrainer:
         Raises
         ------
         ValueError
-            If the epoch had no batch.
+            If the epoch had no batch, or the error of the first batch before learning is no finite
+            number: no learning rate would help.
         DivergenceError
             If the error is no finite number, or more than twice that of the best epoch so far (or
-            of the first batch before learning), unless it is below a tenth of the latter.
+            before learning), unless it is below a tenth of the latter. Before learning there is the
+            first batch's error, more if the other batches have larger values.
         """
         if not self._n_seen:
             raise ValueError("The epoch had no batch: call step first.")
         lr = self.current_lr
-        self._first_error = first = float(self._first_error)
         error = float(self._total / self._n_seen)
+        if self.epoch == 0:
+            self._first_error = self._error_before_learning(error)
+        first = self._first_error
         self._total, self._n_seen = 0.0, 0
         before = min([first, *self.errors])
         self.errors.append(error)
@@ -304,6 +323,27 @@ class RBMTrainer:
                 " or scale the data."
             )
         return error
+
+    def _error_before_learning(self, error: float) -> float:
+        """The first batch's, scaled as the data of the epoch are larger than it."""
+        first, of_first = float(self._first_error), float(self._first_size)
+        if not math.isfinite(first):
+            raise ValueError(
+                f"The reconstruction error before learning is {first}: the data hold NaN or"
+                " infinite values, or numbers too large to be squared."
+            )
+        if not of_first:  # a blank batch tells nothing
+            return max(first, error)
+        return first * max(1.0, float(self._size) / self._n_seen / of_first)
+
+
+def _mean_square(batch: Tensor, weight: Tensor | None) -> Tensor:
+    if weight is None:  # by far the fastest way
+        every = batch.reshape(-1)
+        return torch.dot(every, every) / len(every)
+    flat = batch.flatten(1)
+    means = torch.linalg.vector_norm(flat, dim=1).square() / flat.shape[1]
+    return (means * weight).mean()
 
 
 class Epoch(NamedTuple):
@@ -380,7 +420,7 @@ def train(
     hybrid_epochs : tuple of int, default=(7, 3)
         Epochs of "cd" and of "reconstruction" in "hybrid", `n_epochs` together.
     on_epoch : callable, default=None
-        Called with each :class:`Epoch`.
+        Called with each :class:`Epoch`, also those of starts that diverge.
     **options
         Of :class:`RBMTrainer`.
 
@@ -436,6 +476,13 @@ def train(
 
 def check_hybrid_epochs(rule: str, hybrid_epochs: tuple[int, int], n_epochs: int) -> None:
     """See that the epochs of "hybrid" add up.
+
+    Parameters
+    ----------
+    rule : str
+        Other rules than "hybrid" have nothing to add up.
+    hybrid_epochs : tuple of int
+    n_epochs : int
 
     Raises
     ------

@@ -136,6 +136,49 @@ def test_node_shapes_are_those_of_their_values(case):
     assert len({node.name for node in graph.nodes}) == len(graph.nodes)
 
 
+def test_run_until_a_node_gives_what_a_whole_run_does(case):
+    module, x = case.network(), case.samples()
+    graph = read(module, case.shape)
+    with torch.no_grad():
+        expected = graph.run(x, graph.nodes)
+        for node in graph.nodes:
+            found = graph.run(x, until=node)
+            assert list(found) == [node]
+            assert torch.equal(found[node], expected[node])
+    assert graph.run(x, until=graph.input)[graph.input] is x
+
+
+def test_run_until_a_node_keeps_those_before_it(case):
+    module, x = case.network(), case.samples()
+    graph = read(module, case.shape)
+    with torch.no_grad():
+        expected = graph.run(x, graph.nodes)
+        for i, node in enumerate(graph.nodes):
+            found = graph.run(x, graph.nodes[:i], until=node)
+            assert set(found) == set(graph.nodes[: i + 1])
+            assert all(torch.equal(found[n], expected[n]) for n in found)
+
+
+def test_run_until_a_node_computes_nothing_behind_it(case, monkeypatch):
+    graph, x = read(case.network(), case.shape), case.samples()
+    computed = []
+    for node in graph.nodes[1:]:
+
+        def forward(*values, node=node, original=node.forward):
+            computed.append(node)
+            return original(*values)
+
+        monkeypatch.setattr(node, "forward", forward)
+    with torch.no_grad():
+        for i, node in enumerate(graph.nodes):
+            graph.run(x, until=node)
+            assert computed == graph.nodes[1 : i + 1]
+            computed.clear()
+        graph.run(x)
+        last = graph.nodes.index(graph.output)
+        assert computed == graph.nodes[1 : last + 1]
+
+
 # --- layers -------------------------------------------------------------------------------------
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import itertools
 import math
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -314,6 +316,67 @@ def test_wrong_parameter_is_named(arguments, message):
 def test_machine_can_be_copied(kind, copied):
     rbm, v = (dense("relu"), bits(3)) if kind == "dense" else conv("2d", "relu")
     assert torch.equal(copied(rbm).hidden(v), rbm.hidden(v))
+
+
+COPIED = pytest.mark.parametrize(
+    "copied",
+    [lambda m: m, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
+    ids=["itself", "deepcopy", "pickle"],
+)
+
+
+def large_network():
+    """Its convolution is a small part of it."""
+    stem, conv = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 2, 3, stride=2, padding=1)
+    return nn.Sequential(stem, conv, nn.ReLU(), nn.Flatten(), nn.Linear(2 * 16, 5000))
+
+
+@COPIED
+def test_convolutional_machine_does_not_drag_the_network_along(copied):
+    network = large_network()
+    rbm = copied(ConvRBM(read(network, (1, 8, 8)).layers[1].weighted))
+    assert len(pickle.dumps(rbm)) < 20_000 < len(pickle.dumps(network)) / 10
+    known = set(map(id, network.parameters())) | {id(network[1])}
+    gone = [weakref.ref(network[0]), weakref.ref(network[1]), weakref.ref(network[4].weight)]
+    assert known.isdisjoint(map(id, (rbm.weight, rbm.node.owner, rbm.node.weight)))
+    del network
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3
+
+
+@COPIED
+def test_convolutional_machines_node_has_the_machines_own_parameters(copied):
+    original = ConvRBM(read(large_network(), (1, 8, 8)).layers[1].weighted, generator=seeded())
+    rbm = copied(original)
+    assert rbm.node.owner is rbm
+    assert rbm.node.weight is rbm.weight
+    assert rbm.node.key == (rbm, "weight")
+    assert rbm.node.options == {"stride": (2, 2), "padding": (1, 1), "dilation": (1, 1)}
+    (source,) = rbm.node.inputs
+    assert (source.shape, source.inputs, rbm.node.shape) == ((1, 8, 8), (), (2, 4, 4))
+    assert [name for name, _ in rbm.named_modules()] == [""]
+    v = torch.rand(3, 1, 8, 8, generator=seeded(1))
+    before = original.visible(original.hidden(v))
+    assert torch.equal(rbm.visible(rbm.hidden(v)), before)
+    if rbm is not original:  # each learns alone
+        with torch.no_grad():
+            rbm.weight.add_(1.0)
+        assert torch.equal(original.visible(original.hidden(v)), before)
+        assert not torch.equal(rbm.visible(rbm.hidden(v)), before)
+    assert rbm.double().hidden(v.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@same_padding
+def test_machines_node_maps_as_the_layers_own(name):
+    make, shape = CONVOLUTIONS[name]
+    layer = make().double()
+    node = read(layer, shape).layers[0].weighted
+    rbm, v = ConvRBM(node), torch.rand(2, *shape, dtype=torch.float64)
+    weight, bias = layer.weight, layer.bias
+    assert torch.equal(rbm.node.apply(v, weight, bias), layer(v))
+    h = torch.rand(2, *node.shape, dtype=torch.float64)
+    assert torch.equal(rbm.node.apply_transposed(h, weight), node.apply_transposed(h, weight))
 
 
 def test_repr_names_the_units():

@@ -263,6 +263,72 @@ def test_one_seed_gives_the_same_bits_twice(rule, visible, hidden, global_rng_un
     assert not torch.equal(one, other)
 
 
+# --- weights of the samples ---------------------------------------------------------------------
+
+TIMES = torch.tensor([2, 0, 1, 3, 1])
+
+
+def assert_weights_repeat(rule, rbm, x, **options):
+    """The sums are those of the repeated samples; the means are over the samples as they are."""
+    times = TIMES[: len(x)]
+    found = RULES[rule](rbm, x, weight=times.to(x.dtype), **options)
+    expected = RULES[rule](rbm, x.repeat_interleave(times, 0), **options)
+    assert_same(found, [e * int(times.sum()) / len(x) for e in expected], 1e-12)
+    assert not torch.allclose(found.weight, RULES[rule](rbm, x, **options).weight)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(("visible", "hidden"), PAIRS)
+def test_weights_are_repeated_samples(rule, visible, hidden):
+    assert_weights_repeat(rule, dense(visible, hidden), data())
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", ["1d-same", "2d", "2d-groups-no-bias"])
+@pytest.mark.parametrize(("visible", "hidden"), PAIRS)
+def test_weights_are_repeated_images(rule, name, visible, hidden):
+    assert_weights_repeat(rule, *conv(name, visible, hidden))
+
+
+@pytest.mark.parametrize(("visible", "hidden"), PAIRS)
+def test_weights_are_repeated_samples_after_many_steps(visible, hidden):
+    assert_weights_repeat("cd", dense(visible, hidden), data(), n_steps=3)
+
+
+@pytest.mark.parametrize("rule", [contrastive_divergence, reconstruction_rule])
+@pytest.mark.parametrize(("visible", "hidden"), PAIRS)
+def test_weights_count_samples_beside_their_states(rule, visible, hidden):
+    """Linear in the weights: each sample's part is that of the weight 1 on it alone."""
+    rbm, x = dense(visible, hidden), data()
+    weight = torch.tensor([0.5, 2.0, 0.0, 1.5, 3.0], dtype=torch.float64)
+    found, *parts = (
+        rule(rbm, x, sample_hidden=True, generator=seeded(5), weight=one)
+        for one in (weight, *torch.eye(5, dtype=torch.float64))
+    )
+    expected = [
+        sum(w * p for w, p in zip(weight, of, strict=True)) for of in zip(*parts, strict=True)
+    ]
+    assert_same(found, expected, 1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_ones_are_no_weights(rule):
+    rbm, x = dense("tanh", "relu"), data()
+    found, expected = RULES[rule](rbm, x, weight=torch.ones(5).double()), RULES[rule](rbm, x)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("weight_type", [torch.float64, torch.int64], ids=str)
+@pytest.mark.parametrize("rule", RULES)
+def test_weights_of_another_type_are_taken_in_that_of_the_data(rule, weight_type):
+    rbm, x, weight = dense("tanh", "relu").float(), data().float(), TIMES.to(weight_type)
+    before = weight.clone()
+    found, expected = (RULES[rule](rbm, x, weight=w) for w in (weight, TIMES.float()))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert {g.dtype for g in found} == {torch.float32}
+    assert torch.equal(weight, before)
+
+
 # --- convolutional ------------------------------------------------------------------------------
 
 

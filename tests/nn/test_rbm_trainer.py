@@ -19,7 +19,15 @@ from sknninterp.nn.rbm_rules import (
     persistent_contrastive_divergence,
     reconstruction_rule,
 )
-from sknninterp.nn.rbm_trainer import DivergenceError, RBMTrainer, rule_of_epoch
+from sknninterp.nn.rbm_trainer import (
+    DivergenceError,
+    Epoch,
+    RBMTrainer,
+    check_hybrid_epochs,
+    rule_of_epoch,
+    train,
+    train_epoch,
+)
 
 FUNCTIONS = {
     "cd": contrastive_divergence,
@@ -51,6 +59,26 @@ def trained(rbm, X, n_epochs, batch_size=4, **options):
             trainer.step(batch)
         trainer.end_epoch()
     return trainer
+
+
+class Passes:
+    """Batches that tell each time they are gone through."""
+
+    def __init__(self, batches, tell):
+        self.batches, self.tell = batches, tell
+
+    def __iter__(self):
+        self.tell(None)
+        return iter(self.batches)
+
+
+def pairs(X, weight=None, batch_size=4):
+    weights = [None] * len(X) if weight is None else weight.split(batch_size)
+    return list(zip(X.split(batch_size), weights, strict=False))
+
+
+def same(found, expected):
+    return all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 # --- the update ---------------------------------------------------------------------------------
@@ -113,6 +141,63 @@ def test_defaults_are_the_published_ones():
 def test_rule_of_each_epoch():
     assert [rule_of_epoch("hybrid", e, (1, 2)) for e in range(4)] == ["cd"] + ["reconstruction"] * 3
     assert {rule_of_epoch("exact", e) for e in range(20)} == {"exact"}
+
+
+def test_factor_multiplies_the_learning_rate_of_each_rule():
+    trainer = RBMTrainer(machine(), "hybrid", lr_factor=0.1, hybrid_epochs=(1, 1))
+    assert trainer.current_lr == pytest.approx(0.001)
+    trainer.step(data())
+    trainer.end_epoch()
+    assert trainer.current_lr == pytest.approx(0.004)
+    rbm, other = machine(), machine()
+    RBMTrainer(rbm, lr=0.5, lr_factor=0.5).step(data())
+    RBMTrainer(other, lr=0.25).step(data())
+    assert same(rbm.parameters(), other.parameters())
+
+
+@pytest.mark.parametrize("rule", ["cd", "reconstruction", "exact", "hybrid"])
+@pytest.mark.parametrize("frozen", ["weight", "bias_hidden", "bias_visible"])
+def test_frozen_parameters_stay(rule, frozen):
+    rbm, before = machine(), parameters(machine())
+    getattr(rbm, frozen).requires_grad_(False)
+    trained(rbm, data(), 3, rule=rule, weight_decay=0.1, hybrid_epochs=(1, 2))
+    for (name, p), first in zip(rbm.named_parameters(), before, strict=True):
+        assert torch.equal(p, first) == (name == frozen)
+
+
+# --- sample weights -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rule", ["cd", "reconstruction", "exact", "hybrid"])
+def test_weights_are_repeated_samples(rule):
+    """In batches of mean weight 1; the decay goes by the weight matrix alone."""
+    rbm, other, X = machine(), machine(), data()
+    weight = torch.tensor([2.0, 0, 1, 1, 0, 0, 4, 0, 1, 1, 1, 1], dtype=torch.float64)
+    options = {"rule": rule, "weight_decay": 0.2, "hybrid_epochs": (1, 2)}
+    trainer, expected = RBMTrainer(rbm, **options), RBMTrainer(other, **options)
+    for _ in range(3):
+        for batch, own in pairs(X, weight):
+            found = trainer.step(batch, own)
+            error = expected.step(batch.repeat_interleave(own.long(), 0))
+            assert found.item() == pytest.approx(error.item(), abs=1e-13)
+        assert trainer.end_epoch() == pytest.approx(expected.end_epoch(), abs=1e-13)
+    for a, b in zip(rbm.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("options", [{"rule": "cd"}, {"rule": "reconstruction"}], ids=str)
+def test_weights_and_sampled_states_go_together(options):
+    rbm, other, X = machine(), machine(), data()
+    for one, weight in ((rbm, torch.ones(12, dtype=torch.float64)), (other, None)):
+        RBMTrainer(one, sample_hidden=True, generator=seeded(), **options).step(X, weight)
+    assert same(rbm.parameters(), other.parameters())
+
+
+def test_chains_take_no_weights():
+    trainer, before = RBMTrainer(machine(), "cd", persistent=True), parameters(machine())
+    with pytest.raises(ValueError, match="persistent=True takes no sample weights"):
+        trainer.step(data(), torch.ones(12))
+    assert same(trainer.rbm.parameters(), before)
 
 
 # --- the options of the rules -------------------------------------------------------------------
@@ -262,11 +347,42 @@ def test_error_that_grows_back_to_the_first_one_is_divergence():
 
 
 def test_error_that_grows_within_the_first_epoch_is_divergence():
-    trainer = RBMTrainer(machine("linear"), lr=1e-9)
-    trainer.step(data())
-    trainer.step(10 * data())
-    with pytest.raises(DivergenceError, match="epoch 1 "):
+    trainer = RBMTrainer(machine("linear"), lr=20.0)
+    first = trainer.step(data())
+    for _ in range(3):
+        trainer.step(data())
+    with pytest.raises(DivergenceError, match=rf"epoch 1 is [\d.e+]+, after {first:.3g} before"):
         trainer.end_epoch()
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["values", "weights"])
+@pytest.mark.parametrize("size", [0.0, 1e-2], ids=["blank", "small"])
+def test_first_batch_that_is_easily_reconstructed_is_no_divergence(size, weighted):
+    """Neither in its epoch nor later: with a tiny learning rate nothing diverges."""
+    rbm = machine("linear", "linear")
+    with torch.no_grad():
+        rbm.bias_hidden.zero_()
+        rbm.bias_visible.zero_()
+    trainer = RBMTrainer(rbm, lr=1e-9)
+    batches = [data() * (1 if weighted else size), data(), data()]
+    weights = [torch.full((12,), size).double() if weighted else None, None, None]
+    found = []
+    for _ in range(3):
+        for batch, weight in zip(batches, weights, strict=True):
+            trainer.step(batch, weight)
+        found.append(trainer.end_epoch())
+    assert found == pytest.approx([found[0]] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_data_that_are_no_numbers_are_not_laid_on_the_learning_rate(value):
+    X = data()
+    X[3, 2] = value
+    starts = []
+    with pytest.raises(ValueError, match=r"before learning is (nan|inf): the data hold") as raised:
+        train(machine("linear"), Passes([(X, None)], starts.append), 2)
+    assert not isinstance(raised.value, DivergenceError)
+    assert len(starts) == 1  # no smaller learning rate is tried
 
 
 def test_tiny_errors_may_go_up_and_down():
@@ -307,3 +423,161 @@ def test_epoch_without_batches_is_an_error():
 def test_wrong_option_is_named(options, message):
     with pytest.raises(ValueError, match=message):
         RBMTrainer(machine(), **options)
+
+
+# --- other devices ------------------------------------------------------------------------------
+
+
+def test_trainer_follows_its_machine_to_a_device():
+    """The meta device has shapes, and refuses tensors of another one."""
+    rbm = machine("linear", "linear")
+    trainer = RBMTrainer(rbm, "cd", persistent=True)
+    trainer.step(data())
+    trainer.end_epoch()
+    rbm.to("meta")
+    assert trainer.to("meta") is trainer
+    assert trainer.step(data().to("meta")).device.type == "meta"
+
+
+def test_going_where_it_is_changes_nothing():
+    found = []
+    for options in ({"rule": "cd", "persistent": True}, {"rule": "reconstruction"}):
+        for moved in (False, True):
+            rbm = machine()
+            trainer = RBMTrainer(rbm, generator=seeded(), **options)
+            for _ in range(3):
+                trainer.step(data())
+                trainer.end_epoch()
+                if moved:
+                    trainer.to("cpu")
+            found.append(parameters(rbm))
+    assert same(found[0], found[1]) and same(found[2], found[3])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_training_goes_on_on_a_gpu_and_back():
+    rbm, other = machine(), machine()
+    trainer, expected = RBMTrainer(rbm), RBMTrainer(other)
+    for device in ("cpu", "cuda", "cpu"):
+        rbm.to(device)
+        trainer.to(device).step(data().to(device))
+        expected.step(data())
+        assert trainer.end_epoch() == pytest.approx(expected.end_epoch(), abs=1e-12)
+    for a, b in zip(rbm.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(a, b, rtol=0, atol=1e-12)
+
+
+# --- whole epochs -------------------------------------------------------------------------------
+
+
+def test_epoch_says_by_what_it_was_trained():
+    rbm, other = machine(), machine()
+    options = {"momentum": (0.2, 0.7), "momentum_epochs": 1, "hybrid_epochs": (1, 1)}
+    trainer = RBMTrainer(rbm, "hybrid", lr_factor=0.5, **options)
+    expected = trained(other, data(), 2, rule="hybrid", lr_factor=0.5, **options)
+    found = [train_epoch(trainer, pairs(data())) for _ in range(2)]
+    assert [epoch[:4] for epoch in found] == [
+        (1, "cd", 0.005, 0.2),
+        (2, "reconstruction", 0.02, 0.7),
+    ]
+    assert [epoch.reconstruction_error for epoch in found] == expected.errors == trainer.errors
+    assert all(0 < epoch.dur < 10 for epoch in found)
+    assert same(rbm.parameters(), other.parameters())
+    assert Epoch._fields == ("epoch", "rule", "lr", "momentum", "reconstruction_error", "dur")
+
+
+@pytest.mark.parametrize("rule", ["cd", "reconstruction", "exact", "hybrid"])
+def test_train_is_a_loop_of_epochs(rule):
+    rbm, other, told, starts = machine(), machine(), [], []
+    weight = 2 * torch.rand(12, generator=seeded(3), dtype=torch.float64)
+    options = {"rule": rule, "hybrid_epochs": (2, 1), "weight_decay": 0.1}
+    batches = Passes(pairs(data(), weight), starts.append)
+    trainer, epochs = train(rbm, batches, 3, on_epoch=told.append, **options)
+    expected = RBMTrainer(other, **options)
+    for epoch in epochs:
+        for batch, own in pairs(data(), weight):
+            expected.step(batch, own)
+        assert epoch.reconstruction_error == expected.end_epoch()
+    assert same(rbm.parameters(), other.parameters())
+    assert told == epochs
+    assert len(epochs) == len(starts) == trainer.epoch == 3
+    assert trainer.rbm is rbm
+
+
+def test_training_for_no_epochs_leaves_the_machine():
+    rbm, starts = machine(), []
+    trainer, epochs = train(rbm, Passes([], starts.append), 0)
+    assert (epochs, trainer.epoch, starts) == ([], 0, [])
+    assert same(rbm.parameters(), machine().parameters())
+
+
+def test_given_learning_rate_that_diverges_is_an_error_at_once():
+    starts = []
+    batches = Passes(pairs(100 * data()), starts.append)
+    with pytest.raises(DivergenceError, match=r"lr=0\.04\b"):
+        train(machine("linear", "linear"), batches, 5, lr=0.04)
+    assert len(starts) == 1
+
+
+@pytest.mark.parametrize("rule", ["cd", "reconstruction", "exact", "hybrid"])
+def test_without_a_learning_rate_training_starts_over_with_smaller_ones(rule):
+    rbm, other, told = machine("linear", "linear"), machine("linear", "linear"), []
+    options = {"rule": rule, "hybrid_epochs": (2, 2), "momentum": (0.5, 0.5)}
+    batches = pairs(100 * data())
+    trainer, epochs = train(rbm, batches, 4, on_epoch=told.append, **options)
+    power = round(-math.log10(trainer.lr_factor))
+    assert power >= 3
+    published = [0.01] * 4 if rule == "cd" else [0.04] * 4
+    published = [0.01, 0.01, 0.04, 0.04] if rule == "hybrid" else published
+    assert [e.lr for e in epochs] == pytest.approx([lr * 10**-power for lr in published])
+    assert trainer.errors == [e.reconstruction_error for e in epochs]
+    assert told[-4:] == epochs
+    # The same bits as if that were the first start.
+    expected = RBMTrainer(other, lr_factor=10.0**-power, **options)
+    for epoch in epochs:
+        assert train_epoch(expected, batches)[:5] == epoch[:5]
+    assert same(rbm.parameters(), other.parameters())
+    # The rate before does not hold.
+    again = RBMTrainer(machine("linear", "linear"), lr_factor=10.0 ** (1 - power), **options)
+    with pytest.raises(DivergenceError):
+        for _ in range(4):
+            train_epoch(again, batches)
+
+
+def test_frozen_bias_survives_starting_over():
+    rbm = machine("linear", "linear")
+    before = rbm.bias_hidden.requires_grad_(False).clone()
+    trainer, _ = train(rbm, pairs(100 * data()), 2)
+    assert trainer.lr_factor < 1
+    assert torch.equal(rbm.bias_hidden, before)
+    assert not rbm.bias_hidden.requires_grad
+
+
+def test_when_no_learning_rate_holds_the_smallest_is_named():
+    starts = []
+    batches = Passes(pairs(1e12 * data()), starts.append)
+    with pytest.raises(DivergenceError, match=r"lr=4e-10\b.*scale the data"):
+        train(machine("linear", "linear"), batches, 2)
+    assert len(starts) == 9
+
+
+@pytest.mark.parametrize(
+    "hybrid_epochs", [(7, 2), (-1, 11), (11, -1), (5, 3, 2), (10,), ()], ids=str
+)
+def test_hybrid_epochs_that_do_not_add_up_are_named(hybrid_epochs):
+    rbm = machine()
+    message = rf"hybrid_epochs=\({', ?'.join(map(str, hybrid_epochs))},?\) must be two .* the 10 e"
+    with pytest.raises(ValueError, match=message):
+        train(rbm, pairs(data()), 10, rule="hybrid", hybrid_epochs=hybrid_epochs)
+    with pytest.raises(ValueError, match=message):
+        check_hybrid_epochs("hybrid", hybrid_epochs, 10)
+    assert same(rbm.parameters(), machine().parameters())
+    check_hybrid_epochs("cd", hybrid_epochs, 10)
+
+
+@pytest.mark.parametrize("hybrid_epochs", [(10, 0), (0, 10), [3, 7]], ids=str)
+def test_hybrid_epochs_may_be_all_of_one_rule(hybrid_epochs):
+    check_hybrid_epochs("hybrid", hybrid_epochs, 10)
+    _, epochs = train(machine(), pairs(data()), 10, rule="hybrid", hybrid_epochs=hybrid_epochs)
+    n_cd = hybrid_epochs[0]
+    assert [e.rule for e in epochs] == ["cd"] * n_cd + ["reconstruction"] * (10 - n_cd)

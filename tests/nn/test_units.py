@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import pytest
 import torch
 from scipy import integrate, stats
 
-from sknninterp.nn.units import UNITS, unit_of
+from sknninterp.nn.units import UNITS, unit_of, visible_unit
 
 NAMES = sorted(UNITS)
 INPUTS = torch.tensor([-3.0, -1.1, -0.4, 0.0, 0.3, 1.2, 2.5], dtype=torch.float64)
@@ -105,3 +106,61 @@ def test_samples_come_from_the_generator_alone(name, global_rng_untouched):
 def test_unknown_unit_is_named(name):
     with pytest.raises(ValueError, match=r"visible=.* is no kind of unit; .*'bernoulli'"):
         unit_of(name, "visible")
+
+
+# --- for data between two bounds ----------------------------------------------------------------
+
+BOUNDS = {"bernoulli": (0.0, 1.0), "relu": (0.0, math.inf), "tanh": (-1.0, 1.0)}
+
+
+@pytest.mark.parametrize("high", [-1.0, 0.0, 0.5, 1.0, 1.01, 40.0])
+@pytest.mark.parametrize("low", [-40.0, -1.01, -1.0, -1e-9, 0.0, 0.5])
+@pytest.mark.parametrize("preferred", NAMES)
+def test_preferred_unit_is_taken_where_the_data_lie_within_its_bounds(preferred, low, high):
+    name = "gaussian" if preferred == "linear" else preferred
+    least, most = BOUNDS.get(name, (-math.inf, math.inf))
+    expected = name if least <= low and high <= most else "gaussian"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert visible_unit("auto", low, high, preferred).name == expected
+
+
+def test_auto_prefers_bernoulli_units():
+    assert visible_unit("auto", 0.0, 1.0).name == "bernoulli"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_named_unit_is_taken_whatever_is_preferred(name):
+    for preferred in NAMES:
+        assert visible_unit(name, 0.25, 0.75, preferred) is unit_of(name)
+    for name in ("gaussian", "linear"):  # has no bounds
+        assert visible_unit(name, -1e30, 1e30).name == "gaussian"
+
+
+@pytest.mark.parametrize(
+    ("name", "low", "high", "message"),
+    [
+        ("bernoulli", 0.0, 255.0, r"from 0 to 1, but pixels has values from 0 to 255: scale the"),
+        ("bernoulli", -0.5, 1.0, r"but pixels has values from -0\.5 to 1: .*'gaussian'"),
+        ("bernoulli", 0.0, 1.5, r"scikit-learn's MinMaxScaler scales"),
+        ("tanh", -1.5, 1.0, r"from -1 to 1, but .*MinMaxScaler\(feature_range=\(-1, 1\)\) sc"),
+        ("tanh", -1.0, 2.0, r"visible='tanh' takes values"),
+    ],
+)
+def test_data_outside_the_bounds_say_what_to_scale(name, low, high, message):
+    with pytest.raises(ValueError, match=message):
+        visible_unit(name, low, high, "relu", data="pixels")
+
+
+def test_negative_data_for_rectified_units_are_a_warning_that_names_the_callers_line():
+    message = r"visible='relu' takes values from 0 to inf, but X has values from -2\.5 to 3, which"
+    with pytest.warns(UserWarning, match=message) as caught:
+        assert visible_unit("relu", -2.5, 3.0) is unit_of("relu")
+    assert [w.filename for w in caught] == [__file__]
+    assert "scale the columns" in str(caught[0].message)
+
+
+@pytest.mark.parametrize("arguments", [("sigmoid", 0, 1), ("auto", 0, 1, "sigmoid")], ids=str)
+def test_unknown_visible_unit_is_named(arguments):
+    with pytest.raises(ValueError, match="visible='sigmoid' is no kind of unit"):
+        visible_unit(*arguments)
