@@ -1,9 +1,10 @@
-"""Where the numbers are: the device, and how many threads are worth their while."""
+"""What torch computes with: the device, the seed, and how many threads are worth their while."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 # Below this many multiplications a batch, a second thread costs more than it brings.
@@ -35,6 +36,33 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except (AssertionError, RuntimeError) as error:
         raise ValueError(f"device={device!r} cannot be used here: {error}") from error
     return found
+
+
+def draw_seed(random_state: np.random.RandomState) -> int:
+    """A seed for another generator.
+
+    Parameters
+    ----------
+    random_state : RandomState
+
+    Returns
+    -------
+    int
+    """
+    return random_state.randint(np.iinfo(np.int32).max)
+
+
+@contextmanager
+def seeded(random_state: np.random.RandomState):
+    """Torch's random numbers from a drawn seed inside the block; its state is back after it.
+
+    Parameters
+    ----------
+    random_state : RandomState
+    """
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(draw_seed(random_state))
+        yield
 
 
 @contextmanager

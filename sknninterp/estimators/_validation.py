@@ -1,11 +1,29 @@
-"""scikit-learn's validation of data, with errors that name the columns at fault."""
+"""scikit-learn's validation of data and parameters, with errors that name what is at fault."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
+
+
+class Pair(Interval):
+    """Constraint on a parameter that is a tuple or list of two numbers of an interval.
+
+    Its parameters are those of `sklearn.utils._param_validation.Interval`.
+    """
+
+    def is_satisfied_by(self, val):
+        return (
+            isinstance(val, tuple | list)
+            and len(val) == 2
+            and all(super(Pair, self).is_satisfied_by(number) for number in val)
+        )
+
+    def __str__(self):
+        return f"a pair of numbers, each {super().__str__()}"
 
 
 def validated(estimator, X, y="no_validation", **options):
@@ -51,8 +69,6 @@ def _explained(X, message: str) -> str | None:
     """What scikit-learn's error leaves out: that y is meant, or the columns of X at fault."""
     if message.startswith("Input contains NaN"):  # only labels are checked as objects
         return message.replace("Input", "Input y", 1)
-    if "Input y" in message:
-        return None
     frame = _as_frame(X)
     if "NaN" in message or "infinity" in message:
         numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(float)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from numbers import Integral, Real
 
@@ -12,9 +13,9 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sknninterp.estimators._net import TensorBatches, TensorData
-from sknninterp.estimators._validation import for_torch, validated
+from sknninterp.estimators._progress import epoch_bar
+from sknninterp.estimators._validation import Pair, for_torch, validated
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
-from sknninterp.estimators.rbm import epoch_bar
 from sknninterp.nn.pretraining import pretrain
 from sknninterp.nn.rbm_trainer import RULES, DivergenceError, Epoch
 from sknninterp.nn.units import UNITS
@@ -22,9 +23,9 @@ from sknninterp.nn.units import UNITS
 PRETRAINING_CONSTRAINTS: dict = {
     "pretraining": [StrOptions(set(RULES)), None],
     "pretraining_epochs": [Interval(Integral, 0, None, closed="left")],
-    "hybrid_epochs": [tuple, list],
+    "hybrid_epochs": [Pair(Integral, 0, None, closed="left")],
     "pretraining_lr": [Interval(Real, 0, None, closed="neither"), None],
-    "pretraining_momentum": [tuple, list],
+    "pretraining_momentum": [Pair(Real, 0, 1, closed="left")],
     "visible": [StrOptions({"auto", *UNITS})],
 }
 
@@ -47,7 +48,8 @@ class PretrainedPart:
         sample_weight : array-like of shape (n_samples,), default=None
             For pretraining too.
         X_unlabeled : array-like or sparse matrix of shape (n_unlabeled, n_features), default=None
-            More samples to pretrain on, each of weight 1. The network is fitted to X and y alone.
+            More samples to pretrain on, each with the mean weight of those of X. The network is
+            fitted to X and y alone.
 
         Returns
         -------
@@ -58,7 +60,17 @@ class PretrainedPart:
         ValueError
             If the data hold NaN, infinite or non-numeric values, lie outside the bounds of the
             visible units, if a classifier sees one class only, or if training diverges.
+
+        Warns
+        -----
+        UserWarning
+            If nothing is pretrained on `X_unlabeled`: with `pretraining=None`, or where
+            `warm_start` goes on from a network that was pretrained before.
         """
+        again = self.warm_start and hasattr(self, "net_")
+        if X_unlabeled is not None and (again or self.pretraining is None):
+            why = "warm_start=True goes on" if again else "pretraining=None"
+            warnings.warn(f"X_unlabeled is not used: {why}.", stacklevel=3)
         self._unlabeled = X_unlabeled
         try:
             return super().fit(X, y, sample_weight)
@@ -67,11 +79,12 @@ class PretrainedPart:
 
     def _build(self, parts, device):
         net = super()._build(parts, device)
-        self.rbms_, rows = [], []
+        layers = []
         if self.pretraining is not None:
-            for layer in self._pretrain(net.module_, self._pretraining_data(parts.train)):
-                self.rbms_.append(layer.rbm)
-                rows += [(layer.name, *epoch) for epoch in layer.epochs]
+            layers = self._pretrain(net.module_, self._pretraining_data(parts.train))
+        # Nothing but a picture needs them again: they would only take room on a GPU.
+        self.rbms_ = [layer.rbm.cpu() for layer in layers]
+        rows = [(layer.name, *epoch) for layer in layers for epoch in layer.epochs]
         self.pretraining_history_ = pd.DataFrame(rows, columns=["layer", *Epoch._fields])
         return net
 
@@ -86,14 +99,9 @@ class PretrainedPart:
         }
         batches = _InputBatches(data, self.batch_size)
         with epoch_bar(self.verbose, None) as told:
+            options["on_epoch"] = lambda name, epoch: told(epoch, layer=name)
             try:
-                return pretrain(
-                    module,
-                    data.inputs.shape[1:],
-                    batches,
-                    on_epoch=lambda _, epoch: told(epoch),
-                    **options,
-                )
+                return pretrain(module, data.inputs.shape[1:], batches, **options)
             except DivergenceError as error:
                 raise DivergenceError(
                     f"Pretraining with pretraining_lr={self.pretraining_lr}: {error}"
@@ -110,16 +118,12 @@ class PretrainedPart:
         return TensorData(inputs, inputs.new_empty(len(inputs)), weight)
 
     def _checked_unlabeled(self, inputs: Tensor) -> Tensor:
+        options = {"dtype": inputs[:0].numpy(force=True).dtype, "allow_nd": self.module is not None}
         try:
-            X = validated(
-                self,
-                self._unlabeled,
-                reset=False,
-                dtype=inputs.numpy(force=True).dtype,
-                allow_nd=self.module is not None,
-            )
-        except ValueError as error:
-            raise ValueError(f"X_unlabeled: {error}") from error
+            X = validated(self, self._unlabeled, reset=False, **options)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"X_unlabeled: {error}") from error
         if X.shape[1:] != inputs.shape[1:]:
             raise ValueError(
                 f"X_unlabeled has samples of shape {X.shape[1:]}, X of {tuple(inputs.shape[1:])}."
@@ -195,8 +199,8 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
     hybrid_epochs : tuple of int, default=(7, 3)
         For `pretraining="hybrid"`; together `pretraining_epochs`.
     pretraining_lr : float, default=None
-        None takes the published one, 0.01 for "cd" and 0.04 for the others, and a tenth, a
-        hundredth, ... of it for a layer that diverges with that.
+        None takes the published one, 0.01 for "cd" and 0.04 for the others (of a convolution
+        divided by its positions), and a tenth, ... of it for a layer that diverges with that.
     pretraining_momentum : tuple of float, default=(0.5, 0.9)
         In the first five epochs of a layer, and after them.
     visible : {"auto", "bernoulli", "gaussian", "linear", "relu", "tanh"}, default="auto"
@@ -247,8 +251,8 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
     >>> from sknninterp import RBMPretrainedMLP
     >>> X, y = load_digits(return_X_y=True)
     >>> X, X_test, y, y_test = train_test_split(X / 16, y, random_state=0)
-    >>> network = RBMPretrainedMLP((64, 64), activation="sigmoid", random_state=0)
-    >>> network.fit(X[:200], y[:200], X_unlabeled=X[200:]).score(X_test, y_test) > 0.85
+    >>> network = RBMPretrainedMLP((64, 64), activation="sigmoid", lr=0.01, random_state=0)
+    >>> network.fit(X[:200], y[:200], X_unlabeled=X[200:]).score(X_test, y_test) > 0.9
     True
     >>> network.rbms_[0]
     DenseRBM(weight=(64, 64), visible='bernoulli', hidden='bernoulli')
@@ -373,8 +377,8 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
     hybrid_epochs : tuple of int, default=(7, 3)
         For `pretraining="hybrid"`; together `pretraining_epochs`.
     pretraining_lr : float, default=None
-        None takes the published one, 0.01 for "cd" and 0.04 for the others, and a tenth, a
-        hundredth, ... of it for a layer that diverges with that.
+        None takes the published one, 0.01 for "cd" and 0.04 for the others (of a convolution
+        divided by its positions), and a tenth, ... of it for a layer that diverges with that.
     pretraining_momentum : tuple of float, default=(0.5, 0.9)
         In the first five epochs of a layer, and after them.
     visible : {"auto", "bernoulli", "gaussian", "linear", "relu", "tanh"}, default="auto"
@@ -425,7 +429,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
     >>> from sknninterp import RBMPretrainedMLPRegressor
     >>> X, y = load_diabetes(return_X_y=True)
     >>> X, y = scale(X), scale(y)
-    >>> network = RBMPretrainedMLPRegressor((32, 16), max_epochs=20, random_state=0)
+    >>> network = RBMPretrainedMLPRegressor((32, 16), max_epochs=50, random_state=0)
     >>> network.fit(X, y).score(X, y) > 0.5
     True
     >>> network.rbms_[0]

@@ -20,24 +20,36 @@ from sklearn.base import (
 )
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch import Generator, Tensor
+from torch import Tensor
 
-from sknninterp.estimators._device import resolve_device, threads_for
-from sknninterp.estimators._validation import for_torch, validated
+from sknninterp.estimators._device import draw_seed, resolve_device, seeded, threads_for
+from sknninterp.estimators._progress import epoch_bar
+from sknninterp.estimators._validation import Pair, for_torch, validated
 from sknninterp.nn.rbm import DenseRBM
 from sknninterp.nn.rbm_trainer import RULES, Epoch, RBMTrainer, train, train_epoch
 from sknninterp.nn.units import UNITS, visible_unit
 
 _CHUNK_BYTES = 64 * 2**20
-_LARGEST_SEED = np.iinfo(np.int32).max
+_GAUSSIAN = ("gaussian", "linear")
+
+
+def _has_energy(estimator) -> bool:
+    """Whether there is a `score_samples`."""
+    units = {"visible": estimator.visible, "hidden": estimator.hidden}
+    if units["hidden"] == "bernoulli" and units["visible"] in ("auto", "bernoulli", *_GAUSSIAN):
+        return True
+    raise AttributeError(
+        "score_samples takes an energy, which is known for hidden='bernoulli' with"
+        f" visible='bernoulli' or 'gaussian', not for {units}."
+    )
 
 
 class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Restricted Boltzmann machine: features learnt without labels.
 
-    A drop-in for :class:`sklearn.neural_network.BernoulliRBM` that knows more kinds of unit and
-    more rules to learn by, and runs on a GPU.
+    Like :class:`sklearn.neural_network.BernoulliRBM`, with more kinds of unit and rules to learn by.
 
     Parameters
     ----------
@@ -130,13 +142,13 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "n_iter": [Interval(Integral, 0, None, closed="left")],
-        "momentum": [tuple, list],
+        "momentum": [Pair(Real, 0, 1, closed="left")],
         "momentum_epochs": [Interval(Integral, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "persistent": ["boolean"],
         "sample_hidden": ["boolean"],
-        "hybrid_epochs": [tuple, list],
+        "hybrid_epochs": [Pair(Integral, 0, None, closed="left")],
         "device": [str, torch.device],
         "dtype": [StrOptions({"float32", "float64"}), None],
         "verbose": ["verbose"],
@@ -205,14 +217,13 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X holds NaN, infinite or non-numeric values, lies outside the bounds of the visible
-            units, is sparse and they are not Bernoulli, or if training diverges.
+            units, is sparse and they are Gaussian, or if training diverges.
         """
-        X = self._start(X)
-        with self._training(), epoch_bar(self.verbose, self.n_iter) as told:
-            self._trainer, self._epochs = train(
-                self.rbm_, self._batches(X), self.n_iter, on_epoch=told, **self._options()
-            )
-        return self._finish()
+        X, rbm = self._start(X)
+        with self._training(rbm), epoch_bar(self.verbose, self.n_iter) as told:
+            batches = _Batches(X, self.batch_size, rbm.weight.device)
+            done = train(rbm, batches, self.n_iter, on_epoch=told, **self._options())
+        return self._keep(*done)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -221,50 +232,60 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or sparse matrix of shape (n_samples, n_features)
-            The kind of the visible units, where it is "auto", is decided by the first call.
+            The first call decides on the kind of the visible units, where that is "auto".
         y : None
             Not used.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            As in `fit`.
+
+        Notes
+        -----
+        Parameters changed after the first call take effect in the next `fit`, but `batch_size` at
+        once.
         """
         if hasattr(self, "rbm_"):
             X = self._checked(X, reset=False)
-            self._unit_for(X, self.visible_)
+            self._unit_for(X, self.visible_, data="this X, unlike that of the first call,")
+            trainer, epochs = self._trainer, self._epochs
         else:
-            X = self._start(X)
-            self._trainer, self._epochs = RBMTrainer(self.rbm_, **self._options()), []
-        self._trainer.generator = self._generator(self._device)
-        with self._training():
-            self._epochs.append(train_epoch(self._trainer, self._batches(X)))
-        return self._finish()
+            X, rbm = self._start(X)
+            trainer, epochs = RBMTrainer(rbm, **self._options()), []
+        with self._training(trainer.rbm):
+            batches = _Batches(X, self.batch_size, trainer.rbm.weight.device)
+            epoch = train_epoch(trainer, batches)
+        return self._keep(trainer, [*epochs, epoch])
 
-    def _start(self, X):
+    def _start(self, X) -> tuple:
         """X checked, and a machine of its width that has learnt nothing."""
         X = self._checked(X, reset=True)
         unit = self._unit_for(X, self.visible)
-        self.random_state_ = check_random_state(self.random_state)
-        self.rbm_ = DenseRBM(
-            X.shape[1],
-            self.n_components,
-            unit.name,
-            self.hidden,
-            generator=self._generator("cpu"),
-            dtype=torch.float32 if X.dtype == np.float32 else torch.float64,
-        ).to(resolve_device(self.device))
-        return X
+        self._random_state = check_random_state(self.random_state)
+        self._score_seed = draw_seed(self._random_state)
+        dtype = torch.float32 if X.dtype == np.float32 else torch.float64
+        with seeded(self._random_state):
+            rbm = DenseRBM(X.shape[1], self.n_components, unit.name, self.hidden, dtype=dtype)
+        return X, rbm.to(resolve_device(self.device))
 
-    def _finish(self):
-        self._trainer.generator = None  # one of a GPU cannot be pickled
+    def _keep(self, trainer, epochs):
+        self.rbm_, self._trainer, self._epochs = trainer.rbm, trainer, epochs
         return self
 
-    def _unit_for(self, X, name):
+    @staticmethod
+    def _unit_for(X, name, data="X"):
         values = X.data if sparse.issparse(X) else X
-        low, high = (values.min(), values.max()) if values.size else (0.0, 0.0)
+        # torch finds both ends at once, on all threads.
+        ends = torch.aminmax(torch.from_numpy(for_torch(values))) if values.size else (0.0, 0.0)
+        low, high = map(float, ends)
         if sparse.issparse(X):  # its zeros are data too
-            low, high = min(low, 0), max(high, 0)
-        unit = visible_unit(name, float(low), float(high))
+            low, high = min(low, 0.0), max(high, 0.0)
+        unit = visible_unit(name, low, high, data=data)
         if sparse.issparse(X) and unit.name == "gaussian":
             raise ValueError(
                 "X is sparse and the visible units are Gaussian, which want standardised data, and"
@@ -274,37 +295,24 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return unit
 
     def _options(self) -> dict:
-        options = {
-            "rule": self.rule,
-            "lr": self.learning_rate,
-            "hybrid_epochs": tuple(self.hybrid_epochs),
-            "momentum": tuple(self.momentum),
-            "generator": self._generator(self._device),
-        }
+        pairs = {"momentum": tuple(self.momentum), "hybrid_epochs": tuple(self.hybrid_epochs)}
         names = ("momentum_epochs", "weight_decay", "n_steps", "persistent", "sample_hidden")
-        return {**options, **{name: getattr(self, name) for name in names}}
+        same = {name: getattr(self, name) for name in names}
+        return {"rule": self.rule, "lr": self.learning_rate, **pairs, **same}
 
-    def _batches(self, X) -> _Batches:
-        return _Batches(X, self.batch_size, self._device, self._generator("cpu"))
-
-    def _training(self):
-        n_hidden, n_visible = self.rbm_.weight.shape
-        return threads_for(self.batch_size * n_hidden * n_visible)
-
-    @property
-    def _device(self) -> torch.device:
-        return self.rbm_.weight.device
-
-    def _generator(self, device) -> Generator:
-        return Generator(device).manual_seed(self.random_state_.randint(_LARGEST_SEED))
+    @contextmanager
+    def _training(self, rbm):
+        with seeded(self._random_state), threads_for(self.batch_size * rbm.weight.numel()):
+            yield
 
     def _checked(self, X, reset):
         """X in the machine's floating type."""
         if not reset:
-            dtype = _numpy(self.rbm_.bias_hidden).dtype
+            dtype = self.components_.dtype
         else:
             dtype = np.dtype(self.dtype) if self.dtype else (np.float64, np.float32)
-        return validated(self, X, dtype=dtype, reset=reset)
+        X = validated(self, X, dtype=dtype, reset=reset)
+        return X if sparse.issparse(X) else for_torch(X)
 
     # -- what was learnt -------------------------------------------------------------------------
 
@@ -384,15 +392,18 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             Sampled anew in each call, after the seeds of `fit`.
         """
         rbm = self._machine()
-        generator = self._generator(self._device)
-        return self._by_chunks(v, lambda chunk: rbm.gibbs(chunk, generator))
+        with seeded(self._random_state):
+            return self._by_chunks(v, rbm.gibbs)
 
+    @available_if(_has_energy)
     def score_samples(self, X):
         """How well the machine knows each sample; higher is better.
 
+        It is there for `hidden="bernoulli"` with "bernoulli" or "gaussian" visible units.
+
         For Bernoulli visible units the stochastic pseudo-likelihood, as in `BernoulliRBM`:
         n_features log sigmoid(F(x with one bit flipped) - F(x)), F being the free energy. Which bit
-        that is, `random_state` and the sample decide, whatever samples stand beside it. For
+        that is, the seed of the fit and the sample decide, whatever samples stand beside it. For
         Gaussian visible units the log density up to a constant, -F(x).
 
         Parameters
@@ -402,18 +413,13 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples,)
-
-        Raises
-        ------
-        ValueError
-            If the units are not such that there is an energy: `hidden="bernoulli"` with "bernoulli"
-            or "gaussian" visible units.
         """
         rbm = self._machine()
         if self.visible_ != "bernoulli":
             return self._by_chunks(X, lambda chunk: -rbm.free_energy(chunk))
-        seed = check_random_state(self.random_state).randint(_LARGEST_SEED)
-        return self._by_chunks(X, lambda v: rbm.pseudo_likelihood(v, flips=_flips(v, seed)))
+        return self._by_chunks(
+            X, lambda v: rbm.pseudo_likelihood(v, flips=_flips(v, self._score_seed))
+        )
 
     def reconstruction_error(self, X):
         """Mean squared difference between each sample and its reconstruction.
@@ -438,11 +444,11 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _each_chunk(self, X, function):
         """What `function` makes of X, chunk by chunk under a memory bound."""
-        row_bytes = sum(self.components_.shape) * self.components_.itemsize
-        n_rows = max(1, _CHUNK_BYTES // row_bytes)
+        weight = self.rbm_.weight
+        n_rows = max(1, _CHUNK_BYTES // (sum(weight.shape) * weight.element_size()))
         with torch.no_grad():
             parts = [
-                function(_dense(X[start : start + n_rows], self._device)).cpu()
+                function(_dense(X[start : start + n_rows], weight.device)).cpu()
                 for start in range(0, X.shape[0], n_rows)
             ]
         return torch.cat(parts).numpy()
@@ -450,7 +456,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def __getstate__(self):
         # What was fitted on a GPU can be loaded where there is none.
         state = super().__getstate__()
-        if "rbm_" in state and self._device.type != "cpu":
+        if "rbm_" in state and self.rbm_.weight.device.type != "cpu":
             state = copy.deepcopy(state)
             state["rbm_"].cpu()
             state["_trainer"].to("cpu")
@@ -458,50 +464,26 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.sparse = self.visible not in _GAUSSIAN
+        kept = [self.dtype] if self.dtype else ["float64", "float32"]
+        tags.transformer_tags.preserves_dtype = kept
         return tags
 
 
 class _Batches:
-    """Batches of X in a new order each time."""
+    """Batches of X in a new order each time, with no weights; a sparse X stays so in memory."""
 
-    def __init__(self, X, batch_size: int, device: torch.device, generator: Generator):
+    def __init__(self, X, batch_size: int, device: torch.device):
         self.X = X if sparse.issparse(X) else _dense(X, device)
         self.batch_size = batch_size
         self.device = device
-        self.generator = generator
 
     def __iter__(self) -> Iterator[tuple[Tensor, None]]:
-        order = torch.randperm(self.X.shape[0], generator=self.generator)
-        if isinstance(self.X, Tensor):
-            order = order.to(self.device)
-            for rows in order.split(self.batch_size):
-                yield self.X.index_select(0, rows), None
-        else:
-            for rows in order.split(self.batch_size):
+        for rows in torch.randperm(self.X.shape[0]).split(self.batch_size):
+            if isinstance(self.X, Tensor):
+                yield self.X.index_select(0, rows.to(self.device)), None
+            else:
                 yield _dense(self.X[rows.numpy()], self.device), None
-
-
-@contextmanager
-def epoch_bar(verbose: int, n_epochs: int):
-    """A progress bar, moved on by what the block is given: a function of an epoch.
-
-    Parameters
-    ----------
-    verbose : int
-        0 shows none.
-    n_epochs : int
-    """
-    from tqdm.auto import tqdm
-
-    with tqdm(total=n_epochs, unit="epoch", disable=not verbose) as bar:
-
-        def on_epoch(epoch: Epoch) -> None:
-            bar.set_postfix(reconstruction_error=f"{epoch.reconstruction_error:.4g}")
-            bar.update()
-
-        yield on_epoch
 
 
 def _dense(X, device) -> Tensor:

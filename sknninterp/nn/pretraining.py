@@ -89,14 +89,15 @@ def pretrain(
         tuple may end before the weight.
     rule : {"reconstruction", "cd", "exact", "hybrid"}, default="reconstruction"
     n_epochs : int, default=10
-        Epochs for each layer. With 0 the layers have a machine's first weights, N(0, 2 / fan in).
+        Epochs for each layer. With 0 the layers have a machine's first weights.
     visible : {"auto", "bernoulli", "gaussian", "linear", "relu", "tanh"}, default="auto"
         Visible units of what reads the input. "auto" takes the kind of the layer's hidden units,
         as published, if the inputs lie within its bounds, else "gaussian". The visible units of
         other layers are those of the activation that they read.
     lr : float, default=None
-        Learning rate. None takes the published one, 0.01 for "cd" and 0.04 for the others, and a
-        tenth, a hundredth, ... of it for a layer that diverges with that.
+        Learning rate. None takes the published one, 0.01 for "cd" and 0.04 for the others, of a
+        convolution divided by its number of positions, and a tenth, a hundredth, ... of it for a
+        layer that diverges with that.
     hybrid_epochs : tuple of int, default=(7, 3)
         Epochs of "cd" and of "reconstruction" in "hybrid".
     generator : torch.Generator, default=None

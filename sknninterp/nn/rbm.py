@@ -27,7 +27,14 @@ class BaseRBM(nn.Module):
 
     A subclass says how the weight is applied (`project`), applied the other way (`project_back`)
     and how its gradient is summed (`correlate`).
+
+    Attributes
+    ----------
+    n_positions : int
+        How often a sample applies each weight, which is what gradients are sums over.
     """
+
+    n_positions = 1
 
     def __init__(self, weight_shape, n_visible: int, visible: str, hidden: str, **factory):
         super().__init__()
@@ -39,7 +46,11 @@ class BaseRBM(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, generator: Generator | None = None) -> None:
-        """Weights from N(0, 2 / fan in) (a variance), biases from 0.01 N(0, 1).
+        """Weights from N(0, 2 / fan) (a variance), biases from 0.01 N(0, 1).
+
+        Published is the fan in, the visible units that a hidden unit reads. Where more hidden units
+        join in one visible unit, that is the fan: reconstructions would start many times as large
+        as the data, and the first steps switch rectified linear units off for good.
 
         Parameters
         ----------
@@ -47,8 +58,9 @@ class BaseRBM(nn.Module):
             None takes torch's global one. Drawn where the generator is: a seed means the same
             weights on every device.
         """
-        fan_in = math.prod(self.weight.shape[1:])
-        scales = (math.sqrt(2 / fan_in), 0.01, 0.01)
+        n_hidden, n_visible, *kernel = self.weight.shape
+        fan = max(n_visible, n_hidden // (len(self.bias_visible) // n_visible))
+        scales = (math.sqrt(2 / (fan * math.prod(kernel))), 0.01, 0.01)
         device = "cpu" if generator is None else generator.device
         parameters = (self.weight, self.bias_hidden, self.bias_visible)
         for parameter, scale in zip(parameters, scales, strict=True):
@@ -138,7 +150,7 @@ class BaseRBM(nn.Module):
         -------
         Tensor of shape (n_samples, *hidden shape)
         """
-        return self.hidden_unit.mean(self.hidden_input(v))
+        return self.hidden_unit.mean_(self.hidden_input(v))
 
     def visible(self, h: Tensor) -> Tensor:
         """Mean of the visible units, F_v(W' h + b_v).
@@ -151,7 +163,7 @@ class BaseRBM(nn.Module):
         -------
         Tensor of shape (n_samples, *visible shape)
         """
-        return self.visible_unit.mean(self.visible_input(h))
+        return self.visible_unit.mean_(self.visible_input(h))
 
     def forward(self, v: Tensor) -> Tensor:
         """The same as `hidden`."""
@@ -406,6 +418,7 @@ class ConvRBM(BaseRBM):
         super().__init__(tuple(weight.shape), n_visible, visible, hidden, **factory)
         # A node of its own: the layer's leads to the whole network, which a pickle would hold.
         ends = (Input(source.name, (), source.shape),), node.shape
+        self.n_positions = math.prod(node.shape[1:])
         self.node = Conv(node.name, *ends, self, groups=node.groups, **node.options)
         self.reset_parameters(generator)
 

@@ -301,8 +301,9 @@ def exact_gradient(
 def _hidden(rbm, v, sampled, generator):
     """Means of the hidden units, and what drives the next reconstruction: means or states."""
     inputs = rbm.hidden_input(v)
-    mean = rbm.hidden_unit.mean(inputs)
-    return mean, rbm.hidden_unit.sample(inputs, generator) if sampled else mean
+    state = rbm.hidden_unit.sample(inputs, generator) if sampled else None
+    mean = rbm.hidden_unit.mean_(inputs)
+    return mean, mean if state is None else state
 
 
 def _weighted(values, weight):

@@ -96,7 +96,7 @@ class RBMTrainer:
     rule : {"cd", "reconstruction", "exact", "hybrid"}, default="reconstruction"
     lr : float, default=None
         Learning rate; None takes the published one of the epoch's rule, 0.01 for "cd" and 0.04 for
-        "reconstruction" (and "exact").
+        "reconstruction" (and "exact"), of a convolution divided by the number of positions.
     lr_factor : float, default=1.0
         What the learning rate is multiplied by, also that of each rule.
     momentum : tuple of float, default=(0.5, 0.9)
@@ -221,8 +221,8 @@ class RBMTrainer:
     @property
     def current_lr(self) -> float:
         """Learning rate of the epoch under way."""
-        lr = _DEFAULT_LR[self.current_rule] if self.lr is None else self.lr
-        return lr * self.lr_factor
+        published = _DEFAULT_LR[self.current_rule] / self.rbm.n_positions
+        return self.lr_factor * (published if self.lr is None else self.lr)
 
     @property
     def current_momentum(self) -> float:

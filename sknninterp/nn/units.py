@@ -56,6 +56,21 @@ class Unit:
         """
         raise NotImplementedError
 
+    def mean_(self, inputs: Tensor) -> Tensor:
+        """The same in place, as large new tensors cost time.
+
+        Parameters
+        ----------
+        inputs : Tensor of any shape
+            S; holds F(S) afterwards.
+
+        Returns
+        -------
+        Tensor
+            `inputs`.
+        """
+        raise NotImplementedError
+
     def derivative(self, mean: Tensor) -> Tensor:
         """Derivative F'(S), from the mean F(S): each of these functions allows that.
 
@@ -95,6 +110,9 @@ class Bernoulli(Unit):
     def mean(self, inputs):
         return torch.sigmoid(inputs)
 
+    def mean_(self, inputs):
+        return inputs.sigmoid_()
+
     def derivative(self, mean):
         return mean * (1 - mean)
 
@@ -108,6 +126,9 @@ class Gaussian(Unit):
     name = "gaussian"
 
     def mean(self, inputs):
+        return inputs
+
+    def mean_(self, inputs):
         return inputs
 
     def derivative(self, mean):
@@ -128,6 +149,9 @@ class ReLU(Unit):
     def mean(self, inputs):
         return torch.relu(inputs)
 
+    def mean_(self, inputs):
+        return inputs.relu_()
+
     def derivative(self, mean):
         return (mean > 0).to(mean.dtype)
 
@@ -143,6 +167,9 @@ class Tanh(Unit):
 
     def mean(self, inputs):
         return torch.tanh(inputs)
+
+    def mean_(self, inputs):
+        return inputs.tanh_()
 
     def derivative(self, mean):
         return 1 - mean * mean
@@ -190,6 +217,10 @@ def unit_of(name: str, parameter: str = "unit") -> Unit:
     return UNITS[name]
 
 
+# MinMaxScaler may give 1.0000000000000002.
+_ROUNDING = 1e-6
+
+
 def visible_unit(
     name: str, low: float, high: float, preferred: str = "bernoulli", data: str = "X"
 ) -> Unit:
@@ -227,7 +258,7 @@ def visible_unit(
     ('bernoulli', 'gaussian')
     """
     unit = unit_of(preferred if name == "auto" else name, "visible")
-    if unit.low <= low and high <= unit.high:
+    if unit.low - _ROUNDING <= low and high <= unit.high + _ROUNDING:
         return unit
     if name == "auto":
         return UNITS["gaussian"]

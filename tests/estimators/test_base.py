@@ -689,68 +689,25 @@ def test_progress_bar(kind, capsys):
 # --- bad input ----------------------------------------------------------------------------------
 
 
-def spoilt(value):
-    """X as an array, a table and lists with a value in its third and last columns."""
-    table = FRAME.copy().astype(object)
-    table.iloc[3, [2, 5]] = value
-    return table
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, None])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("kind", [TorchMLPClassifier, TorchMLPRegressor])
 def test_missing_and_infinite_values_name_the_columns(kind, value):
-    with pytest.raises(ValueError, match=r"Input X.*\n(.*\n)*.*such values: \['height', 'stage'\]"):
-        make(kind).fit(spoilt(value), target(kind))
-    for bad in (spoilt(value).to_numpy(), spoilt(value).to_numpy().tolist()):
-        with pytest.raises(ValueError, match=r"Input X.*\n(.*\n)*.*such values: \[2, 5\]"):
-            make(kind).fit(bad, target(kind))
-    if value is not None:
-        numbers = spoilt(value).astype(float)
-        for later in ("predict", "score"):
-            estimator = make(kind).fit(FRAME, target(kind))
-            with pytest.raises(ValueError, match=r"such values: \['height', 'stage'\]"):
-                getattr(estimator, later)(numbers, *([target(kind)] if later == "score" else []))
-        with pytest.raises(ValueError, match=r"such values: \[2, 5\]"):
-            make(kind).partial_fit(numbers.to_numpy(), target(kind))
-        with pytest.raises(ValueError, match="Input X contains"):
-            make(kind).fit(sparse.csr_matrix(numbers.to_numpy()), target(kind))
+    table = FRAME.copy()
+    table.iloc[3, [2, 5]] = value
+    with pytest.raises(ValueError, match=r"such values: \['height', 'stage'\]"):
+        make(kind).fit(table, target(kind))
+    estimator = make(kind).fit(FRAME, target(kind))
+    with pytest.raises(ValueError, match=r"such values: \['height', 'stage'\]"):
+        estimator.predict(table)
+    with pytest.raises(ValueError, match=r"such values: \['height', 'stage'\]"):
+        estimator.score(table, target(kind))
+    with pytest.raises(ValueError, match=r"such values: \[2, 5\]"):
+        make(kind).partial_fit(table.to_numpy(), target(kind))
 
 
-def test_missing_values_in_pandas_own_types():
-    table = FRAME.assign(dose=pd.Series([None] + [1] * 119, dtype="Int64"))
-    with pytest.raises(ValueError, match=r"such values: \['dose'\]"):
-        make(TorchMLPClassifier).fit(table, Y)
-
-
-@pytest.mark.parametrize(
-    "column",
-    [
-        ["a"] * 120,
-        pd.Categorical(["a", "b"] * 60),
-        [pd.Timestamp("2020-02-02")] * 120,
-        ["1"] * 119 + ["?"],
-        [3.0, "a"] * 60,
-    ],
-    ids=["text", "category", "date", "numbers-as-text", "mixed"],
-)
-def test_columns_that_are_not_numeric_are_named(column):
-    table = FRAME.assign(ward=column)
-    message = r"Columns that are not numeric: \['ward'\]. Encode them first"
-    with pytest.raises((TypeError, ValueError), match=message):
-        make(TorchMLPClassifier).fit(table, Y)
-    with pytest.raises((TypeError, ValueError), match=message.replace("'ward'", "6")):
-        make(TorchMLPClassifier).fit(table.to_numpy(), Y)
-
-
-def test_many_bad_columns_are_not_all_listed():
-    table = pd.DataFrame(np.full((20, 15), np.nan))
-    with pytest.raises(ValueError, match=r"8, 9\] and 5 more"):
-        make(TorchMLPRegressor).fit(table, np.arange(20.0))
-
-
-def test_columns_of_truth_values_and_of_numbers_as_text_are_numbers():
-    table = FRAME.assign(dose=True, grade="3")
-    assert make(TorchMLPClassifier).fit(table, Y).predict(table).shape == (120,)
+def test_columns_that_are_not_numeric_are_named():
+    with pytest.raises(ValueError, match=r"not numeric: \['ward'\]. Encode them first"):
+        make(TorchMLPClassifier).fit(FRAME.assign(ward="a"), Y)
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -864,13 +821,6 @@ def test_bad_parameters_are_named(kind, name, value):
 def test_devices():
     assert_same(fitted(ANTClassifier, device="cpu"), fitted(ANTClassifier))
     assert_same(fitted(ANTClassifier, device=torch.device("cpu")), fitted(ANTClassifier))
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda")])
-def test_gpu_where_there_is_none(device):
-    with pytest.raises(ValueError, match="device=.*cuda.* cannot be used here"):
-        fitted(TorchMLPClassifier, device=device)
 
 
 @pytest.mark.parametrize("kind", [TorchMLPClassifier, TorchMLPRegressor])

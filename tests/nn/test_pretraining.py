@@ -238,7 +238,7 @@ def test_residual_connections_are_passed_over(named_case):
 def test_what_a_concatenation_or_a_sum_gives_is_gaussian(named_case):
     case = named_case("dense")
     kinds = {"first": ("relu", None), "second": ("relu", "gaussian")}
-    assert_pretrained_as_by_the_loop(case.network(), case.samples(20).abs(), kinds)
+    assert_pretrained_as_by_the_loop(case.network(), case.samples(20).abs(), kinds, lr=0.002)
     case = named_case("crossed-concat")
     found = pretrain(case.network(), case.shape, [case.samples()], n_epochs=1)
     units = [(one.name, one.rbm.visible_unit.name, one.rbm.hidden_unit.name) for one in found]
@@ -266,8 +266,8 @@ def test_functions_and_bare_parameters_are_that_of_a_loop(named_case):
         (lambda _, x: x, other.kernel, other.shift, "relu", None, node),
         (flattened, other.weights[0], None, "relu", "relu", None),
     ]
-    schedule = SCHEDULES["reconstruction"]
-    done = pretrain(module, case.shape, X.split(8), n_epochs=3, generator=seeded())
+    schedule = [(one, 0.01) for one, _ in SCHEDULES["reconstruction"]]
+    done = pretrain(module, case.shape, X.split(8), n_epochs=3, lr=0.01, generator=seeded())
     pretrain_naively(other, X, steps, schedule, seeded(), "relu")
     assert [layer.name for layer in done] == ["kernel", "weights.0"]
     assert same(module.parameters(), other.parameters(), 1e-12)

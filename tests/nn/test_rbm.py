@@ -280,11 +280,23 @@ def test_first_parameters_have_their_variance():
     assert_drawn_from(rbm.bias_visible, 0.01)
 
 
-def test_first_weights_of_a_convolution_go_by_what_a_hidden_unit_sees():
-    layer = nn.Conv2d(8, 60, 3, groups=2)
-    rbm = ConvRBM(read(layer, (8, 5, 5)).layers[0].weighted, generator=seeded())
-    assert rbm.bias_visible.shape == (8,)
-    assert_drawn_from(rbm.weight, math.sqrt(2 / (4 * 9)))
+def test_first_weights_go_by_what_joins_in_a_visible_unit_if_that_is_more():
+    assert_drawn_from(DenseRBM(300, 400, generator=seeded()).weight, math.sqrt(2 / 400))
+
+
+@pytest.mark.parametrize(("n_in", "n_out", "fan"), [(8, 60, 30 * 9), (60, 8, 30 * 9)])
+def test_first_weights_of_a_convolution_go_by_channels_of_a_group_and_kernel(n_in, n_out, fan):
+    layer = nn.Conv2d(n_in, n_out, 3, groups=2)
+    rbm = ConvRBM(read(layer, (n_in, 5, 5)).layers[0].weighted, generator=seeded())
+    assert rbm.bias_visible.shape == (n_in,)
+    assert_drawn_from(rbm.weight, math.sqrt(2 / fan))
+
+
+def test_reconstructions_start_no_larger_than_the_data():
+    X = torch.rand(200, 10, generator=seeded())
+    for n_hidden in (10, 100, 1000):
+        rbm = DenseRBM(10, n_hidden, "relu", "relu", generator=seeded(1))
+        assert rbm.visible(rbm.hidden(X)).square().mean() < 2 * X.square().mean()
 
 
 def test_first_parameters_come_from_the_generator(global_rng_untouched):

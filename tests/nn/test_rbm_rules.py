@@ -377,3 +377,33 @@ def test_convolutional_chains_have_the_shape_of_the_hidden_layer():
     assert chain.unique().tolist() == [0.0, 1.0]
     assert found.weight.shape == rbm.weight.shape
     assert found.weight.isfinite().all()
+
+
+# --- into what is there -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("convolution", [False, True])
+@pytest.mark.parametrize("rule", [*RULES, "persistent"])
+def test_scaled_gradient_of_the_weight_is_added_to_what_is_there(rule, convolution, weighted):
+    rbm, x0 = conv("2d", "bernoulli", "relu") if convolution else (dense("tanh", "relu"), data())
+    options = {}
+    if weighted and rule != "persistent":
+        options["weight"] = torch.rand(len(x0), generator=seeded(9), dtype=x0.dtype)
+
+    def gradients(**more):
+        if rule != "persistent":
+            return RULES[rule](rbm, x0, **options, **more)
+        chain = torch.zeros_like(rbm.hidden(x0))
+        return persistent_contrastive_divergence(
+            rbm, x0, chain, generator=seeded(), **options, **more
+        )
+
+    plain = gradients()
+    there = torch.randn(rbm.weight.shape, generator=seeded(8), dtype=x0.dtype)
+    out = there.clone()
+    found = gradients(scale=-0.3, out=out)
+    assert found.weight is out
+    assert torch.allclose(out, there - 0.3 * plain.weight, rtol=0, atol=1e-13)
+    for name in ("hidden", "visible", "error"):  # these are not scaled
+        assert torch.equal(getattr(found, name), getattr(plain, name))

@@ -138,6 +138,13 @@ def test_defaults_are_the_published_ones():
     assert trainer.epoch == 10
 
 
+def test_published_learning_rates_are_shared_among_the_positions_of_a_convolution():
+    node = read(nn.Conv2d(1, 2, 3, stride=2), (1, 7, 9)).layers[0].weighted
+    trainer = RBMTrainer(ConvRBM(node), "cd")
+    assert trainer.current_lr == pytest.approx(0.01 / (3 * 4))
+    assert RBMTrainer(ConvRBM(node), "cd", lr=0.3).current_lr == 0.3
+
+
 def test_rule_of_each_epoch():
     assert [rule_of_epoch("hybrid", e, (1, 2)) for e in range(4)] == ["cd"] + ["reconstruction"] * 3
     assert {rule_of_epoch("exact", e) for e in range(20)} == {"exact"}
