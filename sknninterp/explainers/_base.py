@@ -23,10 +23,17 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor, nn
 
+from sknninterp.estimators._network import (
+    Network,
+    as_table,
+    check_holds_network,
+    find_network,
+    is_fitted,
+)
 from sknninterp.estimators.mlp import TorchMLPClassifier
-from sknninterp.explainers._batches import Batch, Choice, Reading, Rows, as_table, pick_outputs
+from sknninterp.explainers._batches import Batch, Choice, Reading, Rows, pick_outputs
 from sknninterp.explainers._explanation_index import is_sequence
-from sknninterp.explainers._network import Network, check_explainable, find_network, is_fitted
+from sknninterp.explainers._outputs import Outputs
 from sknninterp.explainers.columns import (
     column_origins,
     original_feature_names,
@@ -153,7 +160,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         return TorchMLPClassifier() if self.estimator is None else self.estimator
 
     def _fit_inner(self, X, y):
-        check_explainable(self._inner)
+        check_holds_network(self._inner)
         inner = clone(self._inner)
         if self.random_state is not None:
             _set_random_states(inner, check_random_state(self.random_state))
@@ -208,7 +215,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         graph = network.read(shape)
         if len(graph.output.shape) > 1:
             raise ValueError(f"The network's output has the axes {graph.output.shape}, not one.")
-        outputs = network.outputs(math.prod(graph.output.shape))
+        outputs = Outputs.of(network, math.prod(graph.output.shape))
         return Reading(network, graph, *self._columns(network, graph), outputs)
 
     def _columns(self, network, graph):

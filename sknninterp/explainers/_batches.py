@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.utils import check_array
 from torch import Tensor
 
-from sknninterp.explainers._network import Network, Outputs
+from sknninterp.estimators._network import Network
+from sknninterp.explainers._outputs import Outputs
 from sknninterp.nn.graph import Graph
 
 
@@ -122,14 +122,3 @@ class Rows:
             self.array = np.empty_like(rows, shape=(self.n_rows, *rows.shape[1:]), subok=False)
         self.array[self.n_filled : self.n_filled + len(rows)] = rows
         self.n_filled += len(rows)
-
-
-def as_table(X):
-    """X in a form that rows can be taken from; frames and what they hold stay as they are."""
-    if not hasattr(X, "columns"):
-        return check_array(
-            X, accept_sparse="csr", dtype=None, ensure_all_finite=False, allow_nd=True
-        )
-    if len(X) == 0:
-        raise ValueError(f"X holds no samples: its shape is {X.shape}.")
-    return X

@@ -20,7 +20,7 @@ from sknninterp.explainers._layers import (
     node_groups,
     unknown_layer,
 )
-from sknninterp.explainers._network import Outputs
+from sknninterp.explainers._outputs import Outputs
 from sknninterp.explainers.columns import sum_to_original
 from sknninterp.nn.influence import Influence, channel_scores
 from sknninterp.nn.nodes import Node

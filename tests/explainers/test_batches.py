@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from sknninterp.explainers._batches import Choice, Rows, as_table, pick_outputs
+from sknninterp.explainers._batches import Choice, Rows, pick_outputs
 
 VALUES = torch.arange(24.0).view(2, 4, 3)  # two samples, four features, three outputs
 
@@ -78,13 +77,3 @@ def test_rows_are_filled_in_order_and_keep_their_layout():
     nothing = Rows(5)
     nothing.add(None)
     assert nothing.array is None
-
-
-def test_tables():
-    frame = pd.DataFrame({"a": [1, None]})
-    assert as_table(frame) is frame
-    with pytest.raises(ValueError, match="no samples"):
-        as_table(frame[:0])
-    assert as_table([[1, 2]]).tolist() == [[1, 2]]
-    with pytest.raises(ValueError, match="minimum of 1"):
-        as_table(np.empty((0, 2)))

@@ -16,8 +16,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from torch import nn
 
 from sknninterp import TorchMLPClassifier, TorchMLPRegressor
+from sknninterp.estimators._network import find_network
 from sknninterp.explainers import gradient
-from sknninterp.explainers._network import find_network
 from sknninterp.explainers.gradient import GradientXInputExplainer, IntegratedGradientsExplainer
 from sknninterp.nn.gradients import logits_of, quadrature
 

@@ -23,10 +23,11 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch import nn
 
 from sknninterp import ANTClassifier, ANTRegressor, TorchMLPClassifier, TorchMLPRegressor
-from sknninterp.explainers._network import (
+from sknninterp.estimators import _network
+from sknninterp.estimators._network import (
     Network,
-    Outputs,
-    check_explainable,
+    as_table,
+    check_holds_network,
     find_network,
     is_fitted,
 )
@@ -107,6 +108,9 @@ CLASSIFIERS = {
     "skorch, softmax inside": lambda: skorch.NeuralNetClassifier(
         Dense(3, nn.Softmax(1)), **SMALL_SKORCH
     ),
+    "skorch, softmax twice": lambda: skorch.NeuralNetClassifier(
+        Dense(3, nn.Softmax(1)), criterion=nn.CrossEntropyLoss, **SMALL_SKORCH | {"lr": 1.0}
+    ),
     "skorch, cross-entropy": lambda: skorch.NeuralNetClassifier(
         Dense(3), criterion=nn.CrossEntropyLoss, **SMALL_SKORCH
     ),
@@ -142,7 +146,7 @@ def read(estimator, X):
 
 def predicted_labels(estimator, X):
     network, graph, inputs = read(estimator, X)
-    labels = network.outputs(graph.output.shape[0]).labels
+    labels = network.labels(graph.output.shape[0])
     with torch.no_grad():
         return labels[network.predict(graph, inputs).numpy()]
 
@@ -169,6 +173,38 @@ def test_network_with_one_logit_predicts_what_the_classifier_predicts(kind, X):
     expected = classifier.predict(X)
     assert len(np.unique(expected)) == 2
     np.testing.assert_array_equal(predicted_labels(classifier, X), expected)
+
+
+@pytest.mark.parametrize("kind", [*CLASSIFIERS, *(f"one output, {kind}" for kind in BINARY)])
+def test_probabilities_are_the_classifiers(kind, X):
+    binary = kind.startswith("one output, ")
+    y = two_classes(X) if binary else three_classes(X)
+    classifier = BINARY[kind.removeprefix("one output, ")]() if binary else CLASSIFIERS[kind]()
+    classifier.fit(X, y.astype(np.float32) if binary and "skorch" in kind else y)
+    network, graph, inputs = read(classifier, X)
+    with torch.no_grad():
+        found = network.probabilities(graph, graph.run(inputs)[graph.output])
+    np.testing.assert_allclose(found, classifier.predict_proba(X), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("closing", "n_outputs", "link"),
+    [
+        (None, 3, lambda z: softmax(z, axis=1)),
+        (nn.Softmax(1), 3, lambda z: softmax(z, axis=1)),
+        (nn.LogSoftmax(1), 3, lambda z: softmax(z, axis=1)),
+        (None, 1, lambda z: np.column_stack([1 - expit(z), expit(z)])),
+        (nn.Sigmoid(), 1, lambda z: np.column_stack([1 - expit(z), expit(z)])),
+    ],
+    ids=["logits", "softmax", "log-softmax", "logit", "sigmoid"],
+)
+def test_probabilities_of_a_module(closing, n_outputs, link, X):
+    module = Dense(n_outputs, closing)
+    network, graph, inputs = read(module, X)
+    with torch.no_grad():
+        logits = module.output(torch.relu(module.hidden(inputs))).numpy()
+        found = network.probabilities(graph, module(inputs))
+    np.testing.assert_allclose(found, link(logits), rtol=1e-5)
 
 
 def test_probabilities_are_not_taken_for_logits(X):
@@ -250,97 +286,37 @@ def test_first_is_what_sees_the_users_columns(X):
 
 
 @pytest.mark.parametrize(
-    ("classes", "n_outputs", "labels", "names"),
+    ("classes", "n_outputs", "labels"),
     [
-        (["a", "b"], 2, ["a", "b"], ["a", "b"]),
-        (["a", "b"], 1, ["a", "b"], ["b"]),
-        (["a", "b", "c"], 3, ["a", "b", "c"], ["a", "b", "c"]),
-        (None, 3, [0, 1, 2], [0, 1, 2]),
-        (None, 1, [0], [0]),
-        ([0, 2], 3, [0, 1, 2], [0, 1, 2]),  # a class of three was missing in training
-        (["a", "b", "c"], 1, [0], [0]),
+        (["a", "b"], 2, ["a", "b"]),
+        (["a", "b"], 1, ["a", "b"]),
+        (["a", "b", "c"], 3, ["a", "b", "c"]),
+        (None, 3, [0, 1, 2]),
+        (None, 1, [0]),
+        ([0, 2], 3, [0, 1, 2]),  # a class of three was missing in training
+        (["a", "b", "c"], 1, [0]),
     ],
 )
-def test_outputs_are_named(classes, n_outputs, labels, names):
+def test_outputs_are_labelled(classes, n_outputs, labels):
     module = Dense(n_outputs)
-    outputs = Network(module, module, classes).outputs(n_outputs)
-    assert outputs.labels.tolist() == labels
-    assert outputs.names.tolist() == names
-
-
-def test_whether_a_class_is_predicted(X):
-    def predicts(estimator, n_outputs):
-        return find_network(estimator).outputs(n_outputs).predicts
-
-    assert predicts(Dense(3), 3)
-    assert not predicts(Dense(), 1)  # a logit or a value: nobody knows
-    assert predicts(MLPClassifier(**SMALL_SKLEARN).fit(X, two_classes(X)), 1)
-    assert not predicts(MLPRegressor(**SMALL_SKLEARN).fit(X, X[:, :2]), 2)
-    several_labels = (X[:, :3] > 0).astype(int)
-    assert not predicts(MLPClassifier(**SMALL_SKLEARN).fit(X, several_labels), 3)
+    assert Network(module, module, classes).labels(n_outputs).tolist() == labels
 
 
 def test_skorch_net_without_known_classes_numbers_its_outputs(X):
     net = skorch.NeuralNetClassifier(Dense(3), **SMALL_SKORCH).initialize()
     assert is_fitted(net)  # its weights may have been loaded
-    assert find_network(net).outputs(3).names.tolist() == [0, 1, 2]
+    assert find_network(net).labels(3).tolist() == [0, 1, 2]
     net = skorch.NeuralNetClassifier(Dense(3), classes=["x", "y", "z"], **SMALL_SKORCH)
     net.initialize()
-    assert find_network(net).outputs(3).names.tolist() == ["x", "y", "z"]
+    assert find_network(net).labels(3).tolist() == ["x", "y", "z"]
 
 
-SEVERAL = Outputs(np.array(["a", "b", "c"]), 3, True)
-ONE_LOGIT = Outputs(np.array(["no", "yes"]), 1, True)
-VALUES = Outputs(np.arange(2), 2, False)
-
-
-@pytest.mark.parametrize(
-    ("outputs", "target", "expected"),
-    [
-        (SEVERAL, "b", (1, 1, "b")),
-        (SEVERAL, np.str_("b"), (1, 1, "b")),
-        (SEVERAL, ["c", "a"], ([2, 0], [1, 1], ["c", "a"])),
-        (SEVERAL, np.array(["c"]), ([2], [1], ["c"])),
-        (SEVERAL, pd.Index(["c"]), ([2], [1], ["c"])),
-        (SEVERAL, "predicted", ("predicted", 1, None)),
-        (Outputs(np.array(["predicted", "so"]), 2, True), "predicted", (0, 1, "predicted")),
-        (Outputs(np.array(["predicted", "so"]), 1, True), "predicted", (0, -1, "predicted")),
-        (Outputs(np.array([False, True]), 2, True), True, (1, 1, True)),
-        (Outputs(np.array([False, True]), 2, True), np.True_, (1, 1, True)),
-        (Outputs(np.array([1, 2]), 2, True), True, (0, 1, 1)),  # True == 1, as everywhere
-        (Outputs(np.array([1, 2]), 2, True), np.int8(1), (0, 1, 1)),
-        (Outputs(np.array([1.0, 2.0]), 2, True), 2, (1, 1, 2.0)),
-        (ONE_LOGIT, "yes", (0, 1, "yes")),
-        (ONE_LOGIT, "no", (0, -1, "no")),
-        (ONE_LOGIT, ["no", "yes"], ([0, 0], [-1, 1], ["no", "yes"])),
-        (VALUES, 1, (1, 1, 1)),
-    ],
-)
-def test_targets_become_positions_signs_and_labels(outputs, target, expected):
-    assert outputs.choose(target, signed=True) == expected
-
-
-def test_against_is_no_sign_where_contributions_have_none():
-    assert ONE_LOGIT.choose("no", signed=False) == (0, 1, "no")
-
-
-@pytest.mark.parametrize(
-    ("outputs", "target", "message"),
-    [
-        (SEVERAL, "d", r"target='d' is not an output .* \['a', 'b', 'c'\]"),
-        (SEVERAL, ["a", "d"], "target='d'"),
-        (SEVERAL, [], "holds no label"),
-        (SEVERAL, 0, "target=0"),
-        (Outputs(np.array(["0", "1"]), 2, True), 1, r"target=1 .* \['0', '1'\]"),
-        (ONE_LOGIT, "maybe", r"target='maybe' .* \['no', 'yes'\]"),
-        (VALUES, 2, "target=2"),
-        (VALUES, -1, "target=-1"),
-        (VALUES, "predicted", "asks for one class"),
-    ],
-)
-def test_targets_that_do_not_exist(outputs, target, message):
-    with pytest.raises(ValueError, match=message):
-        outputs.choose(target, signed=True)
+def test_whether_outputs_are_labels_of_their_own(X):
+    several_labels = (X[:, :3] > 0).astype(int)
+    assert find_network(MLPClassifier(**SMALL_SKLEARN).fit(X, several_labels)).is_multilabel(3)
+    for y, n_outputs in [(two_classes(X), 1), (three_classes(X), 3)]:
+        network = find_network(MLPClassifier(**SMALL_SKLEARN).fit(X, y))
+        assert not network.is_multilabel(n_outputs)
 
 
 # --- tensors --------------------------------------------------------------------------------------
@@ -365,6 +341,28 @@ def test_tensor_has_the_networks_dtype_and_owns_writable_memory(make, X):
     np.testing.assert_array_equal(read_only, X[::-1])
 
 
+@pytest.mark.parametrize("as_given", [np.asarray, pd.DataFrame, sparse.csr_array])
+def test_batches_are_preprocessed_rows_in_turn(as_given, X, monkeypatch):
+    monkeypatch.setattr(_network, "_MOST_ROWS", 25)
+    given = as_given(X)
+    scaler = StandardScaler(with_mean=False)
+    pipeline = make_pipeline(scaler, TorchMLPClassifier(**SMALL)).fit(given, two_classes(X))
+    rows, parts = zip(*find_network(pipeline).batches(given), strict=True)
+    assert [(part.start, part.stop) for part in rows] == [(0, 25), (25, 50), (50, 60)]
+    assert [len(part) for part in parts] == [25, 25, 10]
+    np.testing.assert_allclose(torch.cat(parts).numpy(), X / X.std(0), rtol=1e-5)
+
+
+def test_batches_are_of_bounded_memory(X, monkeypatch, capsys):
+    monkeypatch.setattr(_network, "_BATCH_BYTES", 8 * 6 * 7)
+    sizes = [len(part) for _, part in find_network(Dense()).batches(X, verbose=1)]
+    assert sizes == [7] * 8 + [4]
+    assert "60/60" in capsys.readouterr().err
+    monkeypatch.setattr(_network, "_BATCH_BYTES", 1)
+    assert [len(part) for _, part in find_network(Dense()).batches(X[:2])] == [1, 1]
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("make", [TorchMLPClassifier, MLPClassifier])
 def test_columns_in_another_order_do_not_pass(make, X):
     frame = pd.DataFrame(X, columns=list("abcdef"))
@@ -373,6 +371,16 @@ def test_columns_in_another_order_do_not_pass(make, X):
     np.testing.assert_array_equal(network.to_tensor(frame).numpy(), X)
     with pytest.raises(ValueError, match="same order"):
         network.to_tensor(frame[list("fedcba")])
+
+
+def test_tables():
+    frame = pd.DataFrame({"a": [1, None]})
+    assert as_table(frame) is frame
+    with pytest.raises(ValueError, match="no samples"):
+        as_table(frame[:0])
+    assert as_table([[1, 2]]).tolist() == [[1, 2]]
+    with pytest.raises(ValueError, match="minimum of 1"):
+        as_table(np.empty((0, 2)))
 
 
 # --- what is taken, and what is not ---------------------------------------------------------------
@@ -428,17 +436,17 @@ def test_fitted_estimators_without_a_network(estimator, X):
 )
 def test_estimators_that_cannot_hold_a_network_are_refused_unfitted(estimator, name):
     with pytest.raises(TypeError, match=f"estimator: {name} holds no network.*{TAKEN}"):
-        check_explainable(estimator)
+        check_holds_network(estimator)
 
 
 @pytest.mark.parametrize("kind", [*CLASSIFIERS, *BINARY, *REGRESSORS])
 def test_estimators_that_hold_a_network_are_taken_unfitted(kind):
-    check_explainable((CLASSIFIERS | BINARY | REGRESSORS)[kind]())
+    check_holds_network((CLASSIFIERS | BINARY | REGRESSORS)[kind]())
 
 
 def test_a_search_may_look_for_the_estimator_itself():
     pipeline = Pipeline([("scale", StandardScaler()), ("net", "passthrough")])
-    check_explainable(GridSearchCV(pipeline, {"net": [TorchMLPClassifier(), ANTClassifier()]}))
+    check_holds_network(GridSearchCV(pipeline, {"net": [TorchMLPClassifier(), ANTClassifier()]}))
 
 
 @pytest.mark.parametrize("search", [GridSearchCV, RandomizedSearchCV])

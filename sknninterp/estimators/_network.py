@@ -1,94 +1,38 @@
-"""From whatever a user hands over to the network in it: what is explained, and in which outputs."""
+"""From whatever a user hands over, estimators and samples, to the network in it and its inputs."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import singledispatch
+from functools import partial, singledispatch
 
 import numpy as np
 import skorch
 import torch
 from scipy import sparse
-from sklearn.base import RegressorMixin
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import _safe_indexing, check_array, gen_batches
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from sknninterp.estimators._base import BaseTorchEstimator
-from sknninterp.explainers._explanation_index import is_sequence
 from sknninterp.nn.graph import Graph, prototype, read
 from sknninterp.nn.mlp import mlp_from_weights
 from sknninterp.nn.nodes import Activation
 
-
-@dataclass(frozen=True)
-class Outputs:
-    """Outputs of a network, by the labels that its user knows.
-
-    Attributes
-    ----------
-    labels : ndarray
-        Label of each output; of a single logit, of both classes.
-    n_outputs : int
-    predicts : bool
-        Whether one of the labels is predicted, or may be (of a torch module that is not known).
-    """
-
-    labels: np.ndarray
-    n_outputs: int
-    predicts: bool
-
-    @property
-    def names(self) -> np.ndarray:
-        """Label of each output; of a single logit, the second class."""
-        return self.labels[-self.n_outputs :]
-
-    def choose(self, target, signed: bool):
-        """Positions of the outputs asked for (or "predicted"), their signs and their labels.
-
-        Raises
-        ------
-        ValueError
-            If no output has such a label.
-        """
-        if target is None:
-            return slice(None), 1, self.names
-        if is_sequence(target):
-            if len(target) == 0:
-                raise ValueError(f"target={target!r} holds no label.")
-            chosen = [self.choose_one(label, signed) for label in target]
-            return tuple(map(list, zip(*chosen, strict=True)))
-        if isinstance(target, str) and target == "predicted" and not self._has(target):
-            if not self.predicts:
-                raise ValueError("target='predicted' asks for one class; none is predicted here.")
-            return "predicted", 1, None
-        return self.choose_one(target, signed)
-
-    def _has(self, label) -> bool:
-        return label in self.labels.tolist()
-
-    def choose_one(self, label, signed: bool):
-        """Position, sign and label of one output."""
-        labels = self.labels.tolist()
-        if not self._has(label):
-            raise ValueError(
-                f"target={label!r} is not an output of this network; there are {labels}, None for"
-                " all and 'predicted'."
-            )
-        place = labels.index(label)
-        # A single logit: what speaks for the second class speaks against the first.
-        against = signed and len(labels) > self.n_outputs and place == 0
-        return min(place, self.n_outputs - 1), -1 if against else 1, labels[place]
+# Samples are preprocessed by at most so many rows, and so much of X, at a time.
+_MOST_ROWS = 4096
+_BATCH_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Network:
-    """A fitted network with what is needed to explain it to its user.
+    """A fitted network with what is needed to read it in its user's words.
 
     Attributes
     ----------
@@ -130,6 +74,26 @@ class Network:
         # torch takes neither negative strides nor read-only memory.
         return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(like)
 
+    def batches(self, X, verbose: int = 0) -> Iterator[tuple[slice, Tensor]]:
+        """Which rows of X, and their tensors, in turn.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, ...)
+            As :func:`as_table` gives it, not preprocessed.
+        verbose : int, default=0
+            1 shows a progress bar.
+        """
+        from tqdm.auto import tqdm
+
+        n_samples = _num_samples(X)
+        n_rows = max(1, min(_MOST_ROWS, _BATCH_BYTES // (8 * max(1, math.prod(X.shape[1:])))))
+        with tqdm(total=n_samples, unit="sample", disable=not verbose) as bar:
+            for rows in gen_batches(n_samples, n_rows):
+                inputs = self.to_tensor(self.preprocess(_safe_indexing(X, rows)))
+                yield rows, inputs
+                bar.update(len(inputs))
+
     @property
     def first(self) -> object:
         """The first transformer or estimator that sees the user's columns."""
@@ -139,23 +103,21 @@ class Network:
         """The network as a graph, for samples of this shape."""
         return read(self.module, shape)
 
-    def outputs(self, n_outputs: int) -> Outputs:
-        """Outputs of the network by their labels.
+    def labels(self, n_outputs: int) -> np.ndarray:
+        """Label of each output; of a single logit, of both classes.
 
         They are numbered where there are no labels, or not as many as outputs: a skorch net goes
         by the labels that it saw in training, its module need not.
         """
         n_labels = 2 if n_outputs == 1 else n_outputs
         if self.classes is None or len(self.classes) != n_labels:
-            labels = np.arange(n_outputs)
-        else:
-            labels = np.asarray(self.classes)
+            return np.arange(n_outputs)
+        return np.asarray(self.classes)
+
+    def is_multilabel(self, n_outputs: int) -> bool:
+        """Whether each output is a label of its own."""
         # scikit-learn's MLPClassifier of several labels at once has a logistic output for each.
-        multilabel = (
-            getattr(self.predictor, "out_activation_", None) == "logistic" and n_outputs > 1
-        )
-        predicts = not (multilabel or isinstance(self.predictor, RegressorMixin))
-        return Outputs(labels, n_outputs, predicts and len(labels) > 1)
+        return n_outputs > 1 and getattr(self.predictor, "out_activation_", None) == "logistic"
 
     def predict(self, graph: Graph, inputs: Tensor) -> Tensor:
         """Position of each sample's predicted class among the labels."""
@@ -166,9 +128,49 @@ class Network:
         probability = outputs[:, 0] if closed else torch.sigmoid(outputs[:, 0])
         return (probability > self.threshold).long()
 
+    def probabilities(self, graph: Graph, outputs: Tensor) -> Tensor:
+        """Of outputs, the class probabilities that the predictor makes of them.
+
+        Parameters
+        ----------
+        graph : Graph
+            The network's.
+        outputs : Tensor of shape (n_samples, n_outputs) or (n_samples,)
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_classes)
+            Of two classes for a single output.
+        """
+        if isinstance(self.predictor, skorch.NeuralNet):
+            found = self.predictor._get_predict_nonlinearity()(outputs)
+        else:
+            found = _link(graph)(outputs.reshape(len(outputs), -1))
+        found = found.reshape(len(outputs), -1)
+        return found if found.shape[1] > 1 else torch.cat([1 - found, found], 1)
+
+
+def _link(graph: Graph) -> Callable[[Tensor], Tensor]:
+    """From a network's outputs to probabilities."""
+    if isinstance(graph.output, Activation) and graph.output.kind in ("softmax", "sigmoid"):
+        return lambda outputs: outputs
+    # Of a log-softmax, the softmax gives the probabilities back.
+    return torch.sigmoid if math.prod(graph.output.shape) == 1 else partial(torch.softmax, dim=1)
+
+
+def as_table(X):
+    """X in a form that rows can be taken from; frames and what they hold stay as they are."""
+    if not hasattr(X, "columns"):
+        return check_array(
+            X, accept_sparse="csr", dtype=None, ensure_all_finite=False, allow_nd=True
+        )
+    if len(X) == 0:
+        raise ValueError(f"X holds no samples: its shape is {X.shape}.")
+    return X
+
 
 def is_fitted(estimator) -> bool:
-    """Whether an estimator, pipeline, search, skorch net or module can be explained as it is."""
+    """Whether an estimator, pipeline, search, skorch net or module can be read as it is."""
     if isinstance(estimator, nn.Module):
         return True
     if isinstance(estimator, skorch.NeuralNet):
@@ -187,32 +189,33 @@ def find_network(estimator) -> Network:
     Raises
     ------
     TypeError
-        If there is none that can be explained.
+        If there is none that can be read.
     """
     if hasattr(estimator, "best_estimator_"):
         return find_network(estimator.best_estimator_)
-    if _is_search(estimator):
+    if is_search(estimator):
         raise NotFittedError(f"{type(estimator).__name__} has no best_estimator_: use refit=True.")
     raise TypeError(
-        f"estimator: {type(estimator).__name__} holds no network that can be explained; taken are"
+        f"estimator: {type(estimator).__name__} holds no network that can be read; taken are"
         " estimators of sknninterp, skorch nets, torch modules, scikit-learn's MLPClassifier and"
         " MLPRegressor, and pipelines and searches that end in one of these."
     )
 
 
-def check_explainable(estimator) -> None:
+def check_holds_network(estimator) -> None:
     """Raise the error of :func:`find_network` before an unfitted `estimator` is fitted."""
     if isinstance(estimator, Pipeline):
-        check_explainable(estimator.steps[-1][1])
+        check_holds_network(estimator.steps[-1][1])
     elif isinstance(estimator, TransformedTargetRegressor):
-        check_explainable(estimator.regressor)
-    elif _is_search(estimator):
+        check_holds_network(estimator.regressor)
+    elif is_search(estimator):
         return  # its parameters may be estimators: what it finds is known when it has found it
     elif find_network.dispatch(type(estimator)) is find_network.dispatch(object):
         find_network(estimator)
 
 
-def _is_search(estimator) -> bool:
+def is_search(estimator) -> bool:
+    """Whether it is a search over parameters."""
     return hasattr(estimator, "refit") and hasattr(estimator, "estimator")
 
 
@@ -253,7 +256,7 @@ def _(estimator: skorch.NeuralNet) -> Network:
 @find_network.register
 def _(estimator: nn.Module) -> Network:
     if next(estimator.parameters(), None) is None:
-        raise TypeError(f"estimator: {type(estimator).__name__} has no parameters to explain.")
+        raise TypeError(f"estimator: {type(estimator).__name__} has no parameters.")
     return Network(estimator, estimator)
 
 

@@ -1,0 +1,220 @@
+"""Samples with labels and weights, and fitting clones of an estimator on some of them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble._base import _set_random_states
+from sklearn.model_selection import check_cv, train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import has_fit_parameter
+from torch import nn
+
+from sknninterp.estimators._device import draw_seed, seeded
+from sknninterp.estimators._network import is_fitted, is_search
+
+Fold = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples with labels and weights.
+
+    Attributes
+    ----------
+    X : array-like or DataFrame of shape (n_samples, ...)
+    y : ndarray of shape (n_samples,)
+    weight : ndarray of shape (n_samples,) or None
+    """
+
+    X: object
+    y: np.ndarray
+    weight: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> Samples:
+        """The samples in these rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        return Samples(_safe_indexing(self.X, rows), self.y[rows], weight)
+
+    @property
+    def used(self) -> Samples:
+        """The samples whose weight is not 0."""
+        rows = self.weighty
+        return self if len(rows) == len(self.y) else self.take(rows)
+
+    @property
+    def weighty(self) -> np.ndarray:
+        """Rows of the samples whose weight is not 0."""
+        return np.arange(len(self.y)) if self.weight is None else np.flatnonzero(self.weight)
+
+
+# --- splitting ----------------------------------------------------------------------------------
+
+
+def is_share(cv) -> bool:
+    """Whether `cv` is a share of the samples to hold out."""
+    return isinstance(cv, Real) and not isinstance(cv, Integral)
+
+
+def choose_folds(
+    cv, estimator, samples: Samples, random_state: np.random.RandomState
+) -> list[Fold]:
+    """Rows to fit an estimator on and rows that it then sees for the first time.
+
+    Samples of weight 0 are in none, and change none.
+
+    Parameters
+    ----------
+    cv : float, int, splitter, iterable of splits or None
+        None is no folds, a float one that holds this share out, stratified.
+    estimator : object
+        What is to be fitted on the folds.
+    samples : Samples
+    random_state : RandomState
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of int)
+
+    Raises
+    ------
+    ValueError
+        If the estimator cannot be fitted on folds, or they have too few samples of a class.
+    """
+    if cv is None:
+        return []
+    _check_refits(cv, estimator)
+    rows = samples.weighty
+    y = samples.y[rows]
+    if is_share(cv):
+        folds = [_stratified(cv, y, draw_seed(random_state))]
+    elif isinstance(cv, Integral) or hasattr(cv, "split"):
+        _check_counts(cv, y)
+        folds = check_cv(cv, y, classifier=True).split(np.zeros((len(y), 1)), y)
+    else:
+        # Splits that are given count all rows.
+        folds = [[part[np.isin(part, rows)] for part in map(np.asarray, fold)] for fold in cv]
+        rows = np.arange(len(samples.y))
+    folds = [(rows[train], rows[test]) for train, test in folds]
+    _check_folds(samples.y, np.unique(y), folds)
+    return folds
+
+
+def _check_counts(cv, y) -> None:
+    classes, counts = np.unique(y, return_counts=True)
+    if isinstance(cv, Integral) and counts.min() < cv:
+        rarest = classes.tolist()[counts.argmin()]
+        raise ValueError(
+            f"cv={cv}: class {rarest!r} has {counts.min()} samples, too few for {cv} folds."
+        )
+
+
+def _check_folds(y, classes, folds: list[Fold]) -> None:
+    if not folds:
+        raise ValueError("cv gives no splits.")
+    seen = np.concatenate([test for _, test in folds])
+    for rows, least in [*((train, 1) for train, _ in folds), (seen, 2)]:
+        few = [label for label in classes.tolist() if np.sum(y[rows] == label) < least]
+        if few:
+            raise ValueError(
+                f"cv: too few samples of class {few[0]!r}. Every fold needs one to fit on,"
+                " and all together two to read."
+            )
+
+
+def _stratified(share: float, y: np.ndarray, seed: int) -> Fold:
+    try:
+        train, test = train_test_split(
+            np.arange(len(y)), test_size=share, stratify=y, random_state=seed
+        )
+    except ValueError as error:
+        raise ValueError(f"cv={share}: {error}") from error
+    return train, test
+
+
+def _check_refits(cv, estimator) -> None:
+    if not is_fitted(estimator):
+        return
+    if is_share(cv):
+        raise ValueError(
+            f"cv={cv} holds samples out of the estimator's training, but it is fitted already. Use"
+            " cv=None with samples that it has not seen, or hand over an unfitted one."
+        )
+    if isinstance(estimator, nn.Module) or is_fitted(clone(estimator)):
+        raise ValueError(
+            f"cv={cv!r} fits the estimator on folds, but {type(estimator).__name__} cannot be"
+            " fitted anew. Use cv=None with samples that it has not seen."
+        )
+
+
+# --- fitting ------------------------------------------------------------------------------------
+
+
+def seeded_clone(estimator, random_state, generator: np.random.RandomState):
+    """A clone to be fitted, and a seed for torch meanwhile.
+
+    Parameters
+    ----------
+    estimator : object
+    random_state : int, RandomState instance or None
+        The user's; None leaves the clone's own and torch's as they are.
+    generator : RandomState
+        What random numbers are drawn from.
+
+    Returns
+    -------
+    clone : object
+    seed : int or None
+    """
+    found = clone(estimator)
+    if random_state is None:
+        return found, None
+    _set_random_states(found, generator)
+    return found, draw_seed(generator)
+
+
+def fit_samples(estimator, seed: int | None, samples: Samples):
+    """Fit an estimator in place, with torch's random numbers from a seed if there is one.
+
+    Parameters
+    ----------
+    estimator : object
+    seed : int or None
+    samples : Samples
+
+    Returns
+    -------
+    estimator
+
+    Raises
+    ------
+    ValueError
+        If there are weights that its `fit` does not take.
+    """
+    weights = {}
+    if samples.weight is not None:
+        name = weight_parameter(estimator)
+        if name is None:
+            raise ValueError(
+                f"sample_weight: {type(estimator).__name__} cannot be fitted with weights. Fit it"
+                " without, and hand over the fitted one."
+            )
+        weights[name] = samples.weight
+    with nullcontext() if seed is None else seeded(check_random_state(seed)):
+        return estimator.fit(samples.X, samples.y, **weights)
+
+
+def weight_parameter(estimator) -> str | None:
+    """Name by which `fit` takes the samples' weights, through pipelines and searches; or None."""
+    if isinstance(estimator, Pipeline):
+        step, last = estimator.steps[-1]
+        name = weight_parameter(last)
+        return None if name is None else f"{step}__{name}"
+    if is_search(estimator):
+        return weight_parameter(estimator.estimator)
+    return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
