@@ -97,16 +97,19 @@ class BaseRBM(nn.Module):
         """
         raise NotImplementedError
 
-    def correlate(self, h: Tensor, v: Tensor, scale: float, out: Tensor | None = None) -> Tensor:
-        """Sum over the samples of h v' (and over positions that share a weight), times `scale`.
+    def correlate(
+        self, h: Tensor, v: Tensor, alpha: float, out: Tensor | None = None, beta: float = 1.0
+    ) -> Tensor:
+        """Alpha times the sum over the samples (and over positions that share a weight) of h v'.
 
         Parameters
         ----------
         h : Tensor of shape (n_samples, *hidden shape)
         v : Tensor of shape (n_samples, *visible shape)
-        scale : float
+        alpha : float
         out : Tensor of the shape of `weight`, default=None
-            What the result is added to, in place.
+            Times `beta` that is what the result is added to, in place.
+        beta : float, default=1.0
 
         Returns
         -------
@@ -127,6 +130,8 @@ class BaseRBM(nn.Module):
         -------
         Tensor of shape (n_biases,)
         """
+        if values.ndim == 2:
+            return values.mean(0)
         return values.sum((0, *range(2, values.ndim))) / len(values)
 
     # --- means and samples -----------------------------------------------------------------------
@@ -357,10 +362,12 @@ class DenseRBM(BaseRBM):
     def project_back(self, h, bias=None):
         return h @ self.weight if bias is None else torch.addmm(bias, h, self.weight)
 
-    def correlate(self, h, v, scale, out=None):
+    def correlate(self, h, v, alpha, out=None, beta=1.0):
         if out is None:  # times 0, whatever stands there is not read
-            return torch.addmm(self.weight, h.t(), v, beta=0, alpha=scale)
-        return out.addmm_(h.t(), v, alpha=scale)
+            return torch.addmm(self.weight, h.t(), v, beta=0, alpha=alpha)
+        if beta != 1:  # by itself: addmm's own beta makes it slow on several threads
+            out.mul_(beta)
+        return out.addmm_(h.t(), v, alpha=alpha)
 
 
 class ConvRBM(BaseRBM):
@@ -429,7 +436,7 @@ class ConvRBM(BaseRBM):
         found = self.node.apply_transposed(h, self.weight)
         return found if bias is None else found + bias.reshape(-1, *[1] * (h.ndim - 2))
 
-    def correlate(self, h, v, scale, out=None):
+    def correlate(self, h, v, alpha, out=None, beta=1.0):
         n_axes = v.ndim - 2
         options = {k: per_axis(o, n_axes) for k, o in self.node.options.items() if k != "padding"}
         padding = self.node.options["padding"]
@@ -440,7 +447,7 @@ class ConvRBM(BaseRBM):
             v = F.pad(v, [side for r in reversed(reach) for side in (r // 2, r - r // 2)])
         padding = [0] * n_axes if isinstance(padding, str) else per_axis(padding, n_axes)
         found = torch.ops.aten.convolution_backward(
-            h * scale,
+            h * alpha,
             v,
             self.weight,
             bias_sizes=None,
@@ -452,4 +459,4 @@ class ConvRBM(BaseRBM):
             groups=self.node.groups,
             output_mask=(False, True, False),
         )[1]
-        return found if out is None else out.add_(found)
+        return found if out is None else out.mul_(beta).add_(found)

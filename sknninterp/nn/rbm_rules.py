@@ -61,7 +61,8 @@ def contrastive_divergence(
     sample_hidden: bool = False,
     generator: Generator | None = None,
     weight: Tensor | None = None,
-    scale: float = 1.0,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     out: Tensor | None = None,
 ) -> Gradients:
     """Contrastive divergence, CD-k (Hinton 2002).
@@ -81,10 +82,10 @@ def contrastive_divergence(
         Draws the samples. None takes torch's global one.
     weight : Tensor of shape (n_samples,), default=None
         Weight of each sample; None counts each once.
-    scale : float, default=1.0
-        What the weight's gradient is multiplied by.
+    alpha, beta : float, default=1.0
+        The result's `weight` is alpha times the gradient, and beta times `out` if that is given.
     out : Tensor of the shape of `rbm.weight`, default=None
-        What that is added to, in place, and the result's `weight`: a velocity, say.
+        A velocity, say: changed in place, and the result's `weight`.
 
     Returns
     -------
@@ -111,12 +112,12 @@ def contrastive_divergence(
         last = step == n_steps - 1
         y1, state = _hidden(rbm, x1, sample_hidden and not last, generator)
     y0, y1 = _weighted(y0, weight), _weighted(y1, weight)
-    found = rbm.correlate(y1, x1, scale / len(x0), out)
-    rbm.correlate(y0, x0, -scale / len(x0), found)
-    missed = x1.sub_(x0)  # fresh memory costs more than the difference
+    found = rbm.correlate(y1, x1, alpha / x0.shape[0], out, beta)
+    rbm.correlate(y0, x0, -alpha / x0.shape[0], found)
+    # In place: fresh memory costs more than the difference.
+    missed, dy = x1.sub_(x0), y1.sub_(y0)
     dx = _weighted(missed, weight)
-    hidden = rbm.per_bias(y1) - rbm.per_bias(y0)
-    return Gradients(found, hidden, rbm.per_bias(dx), _error(missed, dx))
+    return Gradients(found, rbm.per_bias(dy), rbm.per_bias(dx), _error(missed, dx))
 
 
 @torch.no_grad()
@@ -127,7 +128,8 @@ def persistent_contrastive_divergence(
     *,
     n_steps: int = 1,
     generator: Generator | None = None,
-    scale: float = 1.0,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     out: Tensor | None = None,
 ) -> Gradients:
     """Persistent contrastive divergence (Tieleman 2008): the rule of scikit-learn's `BernoulliRBM`.
@@ -145,10 +147,10 @@ def persistent_contrastive_divergence(
         Steps of Gibbs sampling.
     generator : torch.Generator, default=None
         Draws the samples. None takes torch's global one.
-    scale : float, default=1.0
-        What the weight's gradient is multiplied by.
+    alpha, beta : float, default=1.0
+        The result's `weight` is alpha times the gradient, and beta times `out` if that is given.
     out : Tensor of the shape of `rbm.weight`, default=None
-        What that is added to, in place, and the result's `weight`: a velocity, say.
+        A velocity, say: changed in place, and the result's `weight`.
 
     Returns
     -------
@@ -177,8 +179,8 @@ def persistent_contrastive_divergence(
         x1 = rbm.sample_visible(chain, generator)
         y1, state = _hidden(rbm, x1, True, generator)
         chain.copy_(state)
-    weight = rbm.correlate(y1, x1, scale / len(x1), out)
-    rbm.correlate(y0, x0, -scale / len(x0), weight)
+    weight = rbm.correlate(y1, x1, alpha / x1.shape[0], out, beta)
+    rbm.correlate(y0, x0, -alpha / x0.shape[0], weight)
     hidden, visible = rbm.per_bias(y1) - rbm.per_bias(y0), rbm.per_bias(x1) - rbm.per_bias(x0)
     dx = rbm.visible(y0) - x0
     return Gradients(weight, hidden, visible, _error(dx, dx))
@@ -192,7 +194,8 @@ def reconstruction_rule(
     sample_hidden: bool = False,
     generator: Generator | None = None,
     weight: Tensor | None = None,
-    scale: float = 1.0,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     out: Tensor | None = None,
 ) -> Gradients:
     """The rule from the reconstruction error (Kroschanka and Golovko).
@@ -212,10 +215,10 @@ def reconstruction_rule(
         Draws the samples. None takes torch's global one.
     weight : Tensor of shape (n_samples,), default=None
         Weight of each sample; None counts each once.
-    scale : float, default=1.0
-        What the weight's gradient is multiplied by.
+    alpha, beta : float, default=1.0
+        The result's `weight` is alpha times the gradient, and beta times `out` if that is given.
     out : Tensor of the shape of `rbm.weight`, default=None
-        What that is added to, in place, and the result's `weight`: a velocity, say.
+        A velocity, say: changed in place, and the result's `weight`.
 
     Returns
     -------
@@ -241,8 +244,8 @@ def reconstruction_rule(
     dx, dy = _weighted(missed, weight), _weighted(y1 - y0, weight)
     a = dy * rbm.hidden_unit.derivative(y1)
     b = dx * rbm.visible_unit.derivative(x1)
-    found = rbm.correlate(a, x1, scale / len(x0), out)
-    rbm.correlate(state, b, scale / len(x0), found)
+    found = rbm.correlate(a, x1, alpha / x0.shape[0], out, beta)
+    rbm.correlate(state, b, alpha / x0.shape[0], found)
     return Gradients(found, rbm.per_bias(a), rbm.per_bias(b), _error(missed, dx))
 
 
@@ -252,7 +255,8 @@ def exact_gradient(
     x0: Tensor,
     *,
     weight: Tensor | None = None,
-    scale: float = 1.0,
+    alpha: float = 1.0,
+    beta: float = 1.0,
     out: Tensor | None = None,
 ) -> Gradients:
     """The true gradient of E_s = (sum dx^2 + sum dy^2) / (2 B).
@@ -267,10 +271,10 @@ def exact_gradient(
     x0 : Tensor of shape (n_samples, *visible shape)
     weight : Tensor of shape (n_samples,), default=None
         Weight of each sample; None counts each once.
-    scale : float, default=1.0
-        What the weight's gradient is multiplied by.
+    alpha, beta : float, default=1.0
+        The result's `weight` is alpha times the gradient, and beta times `out` if that is given.
     out : Tensor of the shape of `rbm.weight`, default=None
-        What that is added to, in place, and the result's `weight`: a velocity, say.
+        A velocity, say: changed in place, and the result's `weight`.
 
     Returns
     -------
@@ -292,9 +296,9 @@ def exact_gradient(
     a = dy * rbm.hidden_unit.derivative(y1)
     b = rbm.project_back(a).add_(dx).mul_(rbm.visible_unit.derivative(x1))
     c = rbm.project(b).sub_(dy).mul_(rbm.hidden_unit.derivative(y0))
-    found = rbm.correlate(a, x1, scale / len(x0), out)
-    rbm.correlate(y0, b, scale / len(x0), found)
-    rbm.correlate(c, x0, scale / len(x0), found)
+    found = rbm.correlate(a, x1, alpha / x0.shape[0], out, beta)
+    rbm.correlate(y0, b, alpha / x0.shape[0], found)
+    rbm.correlate(c, x0, alpha / x0.shape[0], found)
     return Gradients(found, rbm.per_bias(a.add_(c)), rbm.per_bias(b), _error(missed, dx))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -189,9 +189,9 @@ class RBMTrainer:
         self.epoch, self.errors = 0, []
         self._velocities = tuple(torch.zeros_like(p) for p in self._parameters)
         self._chain: Tensor | None = None
-        self._first_error: Tensor | float | None = None
-        self._first_size: Tensor | float = 0.0
-        self._total, self._size, self._n_seen = 0.0, 0.0, 0
+        self._error_before = math.nan  # learning; known after the first epoch
+        # Of each batch: its error, the mean square of its data (in the first epoch), its samples.
+        self._batches: list[tuple[Tensor, Tensor | None, int]] = []
 
     def to(self, device: torch.device | str) -> RBMTrainer:
         """Follow the machine to a device, between two epochs.
@@ -248,25 +248,19 @@ class RBMTrainer:
         if weight is not None and self.persistent:
             raise ValueError("persistent=True takes no sample weights.")
         lr, momentum = self.current_lr, self.current_momentum
-        for v in self._velocities:
-            v.mul_(momentum)
         # The weight's gradient, which is large, goes straight to its velocity.
         of_weight, *of_biases = self._velocities
-        _, *gradients, error = self._gradients(batch, weight, scale=lr, out=of_weight)
+        update = {"alpha": lr, "beta": momentum, "out": of_weight}
+        _, *gradients, error = self._gradients(batch, weight, **update)
         if self.weight_decay:
             of_weight.add_(self.rbm.weight, alpha=lr * self.weight_decay)
         for v, g in zip(of_biases, gradients, strict=True):
-            v.add_(g, alpha=lr)
+            v.mul_(momentum).add_(g, alpha=lr)
         for p, v in zip(self._parameters, self._velocities, strict=True):
             if p.requires_grad:
                 p.sub_(v)
-        if self.epoch == 0:
-            size = _mean_square(batch, weight)
-            if self._first_error is None:
-                self._first_error, self._first_size = error, size
-            self._size = self._size + size * len(batch)
-        self._total = self._total + error * len(batch)
-        self._n_seen += len(batch)
+        size = _mean_square(batch, weight) if self.epoch == 0 else None
+        self._batches.append((error, size, batch.shape[0]))
         return error
 
     def _gradients(self, batch, weight, **options) -> Gradients:
@@ -305,14 +299,15 @@ class RBMTrainer:
             before learning), unless it is below a tenth of the latter. Before learning there is the
             first batch's error, more if the other batches have larger values.
         """
-        if not self._n_seen:
+        if not self._batches:
             raise ValueError("The epoch had no batch: call step first.")
         lr = self.current_lr
-        error = float(self._total / self._n_seen)
+        errors, sizes, counts = zip(*self._batches, strict=True)
+        self._batches = []
+        error = _mean(errors, counts)
         if self.epoch == 0:
-            self._first_error = self._error_before_learning(error)
-        first = self._first_error
-        self._total, self._n_seen = 0.0, 0
+            self._error_before = _error_before_learning(errors, sizes, counts)
+        first = self._error_before
         before = min([first, *self.errors])
         self.errors.append(error)
         self.epoch += 1
@@ -324,17 +319,24 @@ class RBMTrainer:
             )
         return error
 
-    def _error_before_learning(self, error: float) -> float:
-        """The first batch's, scaled as the data of the epoch are larger than it."""
-        first, of_first = float(self._first_error), float(self._first_size)
-        if not math.isfinite(first):
-            raise ValueError(
-                f"The reconstruction error before learning is {first}: the data hold NaN or"
-                " infinite values, or numbers too large to be squared."
-            )
-        if not of_first:  # a blank batch tells nothing
-            return max(first, error)
-        return first * max(1.0, float(self._size) / self._n_seen / of_first)
+
+def _error_before_learning(errors, sizes, counts) -> float:
+    """The first batch's, scaled as the data of the epoch are larger than it."""
+    first, of_first = float(errors[0]), float(sizes[0])
+    if not math.isfinite(first):
+        raise ValueError(
+            f"The reconstruction error before learning is {first}: the data hold NaN or infinite"
+            " values, or numbers too large to be squared."
+        )
+    if not of_first:  # a blank batch tells nothing
+        return max(first, _mean(errors, counts))
+    return first * max(1.0, _mean(sizes, counts) / of_first)
+
+
+def _mean(values: Sequence[Tensor], counts: Sequence[int]) -> float:
+    """Mean over samples of what is a mean over each batch."""
+    stacked = torch.stack(values)
+    return float(stacked @ stacked.new_tensor(counts)) / sum(counts)
 
 
 def _mean_square(batch: Tensor, weight: Tensor | None) -> Tensor:

@@ -402,8 +402,9 @@ def test_scaled_gradient_of_the_weight_is_added_to_what_is_there(rule, convoluti
     plain = gradients()
     there = torch.randn(rbm.weight.shape, generator=seeded(8), dtype=x0.dtype)
     out = there.clone()
-    found = gradients(scale=-0.3, out=out)
+    found = gradients(alpha=-0.3, beta=0.7, out=out)
     assert found.weight is out
-    assert torch.allclose(out, there - 0.3 * plain.weight, rtol=0, atol=1e-13)
+    assert torch.allclose(out, 0.7 * there - 0.3 * plain.weight, rtol=0, atol=1e-13)
+    assert torch.allclose(gradients(alpha=2.0).weight, 2 * plain.weight, rtol=0, atol=1e-13)
     for name in ("hidden", "visible", "error"):  # these are not scaled
         assert torch.equal(getattr(found, name), getattr(plain, name))
