@@ -1,6 +1,8 @@
 """Neural networks for tables and small images: smaller, better trained and interpretable."""
 
-from sknninterp.callbacks import NeuronTuning
+from sknninterp.callbacks import ActivationEntropy, NeuronTuning
+from sknninterp.estimators.activation_aux import ActivationAuxClassifier
+from sknninterp.estimators.activation_entropy import activation_entropy
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.estimators.pretrained import RBMPretrainedMLP, RBMPretrainedMLPRegressor
@@ -15,6 +17,8 @@ __version__ = "0.1.0"
 __all__ = [
     "ANTClassifier",
     "ANTRegressor",
+    "ActivationAuxClassifier",
+    "ActivationEntropy",
     "Explanation",
     "GarsonExplainer",
     "GradientXInputExplainer",
@@ -28,4 +32,5 @@ __all__ = [
     "RBMPretrainedMLPRegressor",
     "TorchMLPClassifier",
     "TorchMLPRegressor",
+    "activation_entropy",
 ]

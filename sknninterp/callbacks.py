@@ -17,11 +17,14 @@ from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
 
+from sknninterp.nn.activation_entropy import activation_entropy
 from sknninterp.nn.criteria import CRITERIA
+from sknninterp.nn.graph import read
+from sknninterp.nn.hidden_neurons import HiddenNeurons
 from sknninterp.nn.mlp import ACTIVATIONS
 from sknninterp.nn.tuning import KLCriterion, NeuronTuner, Schedule
 
-__all__ = ["NeuronTuning"]
+__all__ = ["ActivationEntropy", "NeuronTuning"]
 
 TUNING_CONSTRAINTS: dict = {
     "pruning_rate": [Interval(Real, 0, 1, closed="left")],
@@ -38,6 +41,16 @@ TUNING_CONSTRAINTS: dict = {
     "tuning_data": [StrOptions({"auto", "train"})],
     "min_neurons": [Interval(Integral, 1, None, closed="left")],
     "rewind": [StrOptions({"init"}), Interval(Integral, 1, None, closed="left"), None],
+}
+
+ENTROPY_CONSTRAINTS: dict = {
+    "layers": [str, Interval(Integral, 1, None, closed="left"), list, tuple],
+    "on": [StrOptions({"train", "valid"})],
+    "by": [str, list, tuple],
+    "n_bins": [Interval(Integral, 2, None, closed="left")],
+    "every": [Interval(Integral, 1, None, closed="left")],
+    "exact": ["boolean"],
+    "reduction": [StrOptions({"sum", "mean"})],
 }
 
 
@@ -243,6 +256,121 @@ class NeuronTuning(Callback):
         return tuner.finished and all(removal.epoch < epoch for removal in tuner.history[-1:])
 
 
+class ActivationEntropy(Callback):
+    """Activation entropy after every epoch, in the history of a skorch net.
+
+    Of each hidden neuron's positive activations the shares h_r in equal bins on (0, max] give its
+    entropy, -sum_r h_r log2 h_r, in bits. Their sum, the network's, is reported to fall as accuracy
+    rises [1]_; :func:`sknninterp.plotting.entropy_history` draws both.
+
+    Parameters
+    ----------
+    layers : {"all", "last"}, int, str or list of str, default="all"
+        Hidden layers: all, the last, the last so many, or by name.
+    on : {"train", "valid"}, default="train"
+        Whose activations: those of the net's training or of its validation data.
+    by : {"network", "layer", "class"} or a sequence of these, default=("network", "layer")
+        What goes into the history: `entropy`; `entropy_<layer>` for each layer, by its name; and
+        `entropy_class_<k>`, over the samples of class k alone, with k from 0 as the loss takes it.
+    n_bins : int, default=10
+    every : int, default=1
+        Epochs between two readings, from the first epoch on; NaN stands in those between.
+    exact : bool, default=False
+        Read the data twice, the maxima first; else once, which is nearly exact.
+    reduction : {"sum", "mean"}, default="sum"
+        Sum over neurons, as published, or their mean, which compares networks of unlike size, such
+        as one before and after neurons were removed from it.
+
+    Notes
+    -----
+    The network is read in evaluation mode, as the callbacks before this one leave it. Training goes
+    on as it would without. Samples count by their weights.
+
+    References
+    ----------
+    .. [1] *Leveraging Neuron Activation Patterns to Explain and Improve Deep Learning Classifiers*.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_classification
+    >>> from sknninterp import ActivationEntropy, TorchMLPClassifier
+    >>> X, y = make_classification(random_state=0)
+    >>> network = TorchMLPClassifier((16,), max_epochs=5, callbacks=[ActivationEntropy()])
+    >>> network.fit(X, y).history_.columns.tolist()
+    ['epoch', 'train_loss', 'dur', 'entropy', 'entropy_hidden0']
+    """
+
+    def __init__(
+        self,
+        layers="all",
+        on="train",
+        by=("network", "layer"),
+        n_bins=10,
+        every=1,
+        exact=False,
+        reduction="sum",
+    ):
+        self.layers = layers
+        self.on = on
+        self.by = by
+        self.n_bins = n_bins
+        self.every = every
+        self.exact = exact
+        self.reduction = reduction
+
+    def initialize(self):
+        """Check the parameters and forget an earlier training."""
+        validate_parameter_constraints(ENTROPY_CONSTRAINTS, self.get_params(), type(self).__name__)
+        unknown = set(self._parts) - {"network", "layer", "class"}
+        if unknown or not self._parts:
+            raise ValueError(
+                f"by={self.by!r} must name some of 'network', 'layer' and 'class', nothing else."
+            )
+        self.recorded_ = []
+        return self
+
+    @property
+    def _parts(self):
+        return (self.by,) if isinstance(self.by, str) else tuple(self.by)
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        """Record the entropy."""
+        if (net.history[-1, "epoch"] - 1) % self.every and self.recorded_:
+            found = dict.fromkeys(self.recorded_, math.nan)
+        else:
+            found = self._entropies(net, dataset_train if self.on == "train" else dataset_valid)
+            self.recorded_ = list(found)
+        for name, value in found.items():
+            net.history.record(name, value)
+
+    def _entropies(self, net, dataset) -> dict[str, float]:
+        if dataset is None:
+            raise ValueError("on='valid' needs validation data, and this net has none.")
+        # skorch's loader draws a seed even where it does not shuffle.
+        with torch.random.fork_rng(devices=[]):
+            batches = _Batches(net, dataset)
+            inputs, _, _ = next(iter(batches))
+            # Anew every time: neurons may have been removed.
+            neurons = HiddenNeurons(read(net.module_, inputs.shape[1:]), self.layers)
+            n_classes = None
+            if "class" in self._parts:
+                n_classes = max(2, math.prod(neurons.graph.output.shape))
+                batches = _Labelled(batches)
+            entropy = activation_entropy(
+                neurons, batches, self.n_bins, n_classes=n_classes, exact=self.exact
+            )
+        found = {}
+        if "network" in self._parts:
+            found["entropy"] = entropy.network(self.reduction)
+        if "layer" in self._parts:
+            by_layer = entropy.by_layer(self.reduction)
+            found |= {f"entropy_{name}": value for name, value in by_layer.items()}
+        if "class" in self._parts:
+            by_class = entropy.by_class(self.reduction).tolist()
+            found |= {f"entropy_class_{k}": value for k, value in enumerate(by_class)}
+        return found
+
+
 class _Batches:
     """A net's data set as (inputs, target, weight) on the net's device, as often as wanted."""
 
@@ -256,6 +384,25 @@ class _Batches:
             weight = getattr(batch, "weight", None)
             inputs = to_tensor(inputs, device=self.net.device)
             yield inputs, to_tensor(target, device=self.net.device), weight
+
+
+class _Labelled:
+    """Batches whose targets, 0.0 and 1.0 for a single logit, are class numbers."""
+
+    def __init__(self, batches: _Batches):
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
+        for inputs, target, weight in self.batches:
+            if target.is_floating_point():
+                target = target.reshape(len(target), -1)
+                if target.shape[1] > 1 or not ((target == 0) | (target == 1)).all():
+                    raise ValueError(
+                        "by='class' needs class numbers as targets; these are"
+                        f" {target.dtype} of {target.shape[1]} outputs."
+                    )
+                target = target[:, 0].long()
+            yield inputs, target, weight
 
 
 class LateEarlyStopping(EarlyStopping):

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import matplotlib
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -20,13 +19,6 @@ torch.set_num_threads(1)
 settings.register_profile("dev", deadline=None, max_examples=50)
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
-
-
-@pytest.fixture(autouse=True)
-def figures_closed():
-    """Close what a test has drawn: pyplot warns of too many open figures."""
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="session")

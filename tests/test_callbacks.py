@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -11,12 +12,21 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_classification
 from sklearn.model_selection import GridSearchCV
-from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import EarlyStopping, EpochScoring
+from skorch import NeuralNetBinaryClassifier, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 from torch import nn
 
-from sknninterp import NeuronTuning, TorchMLPClassifier, TorchMLPRegressor
+from sknninterp import (
+    ActivationEntropy,
+    ANTClassifier,
+    NeuronTuning,
+    TorchMLPClassifier,
+    TorchMLPRegressor,
+)
 from sknninterp.callbacks import EpochBar, LateEarlyStopping
+from sknninterp.nn.activation_entropy import activation_entropy
+from sknninterp.nn.graph import read
+from sknninterp.nn.hidden_neurons import HiddenNeurons
 from sknninterp.nn.mlp import MLP
 
 X, Y = make_classification(n_samples=200, n_features=6, n_informative=4, random_state=0)
@@ -288,3 +298,216 @@ def test_epoch_bar(capsys):
     assert "5/5" in shown.err
     for name in ("train_loss=", "valid_loss=", "n_neurons="):
         assert name in shown.err
+
+
+# --- ActivationEntropy --------------------------------------------------------------------------
+
+
+def recorded(history):
+    return [name for name in history[-1] if name.startswith("entropy")]
+
+
+def direct_entropy(module, inputs, labels=None, weight=None, reduction="sum", **options):
+    """What the mathematics says of a network as it is."""
+    neurons = HiddenNeurons(read(module, inputs.shape[1:]))
+    target = None if labels is None else torch.from_numpy(labels)
+    n_classes = None if labels is None else 2
+    weight = None if weight is None else torch.from_numpy(weight)
+    batch = [(torch.from_numpy(inputs), target, weight)]
+    found = activation_entropy(neurons, batch, n_classes=n_classes, **options)
+    by_class = [] if labels is None else found.by_class(reduction).tolist()
+    return found.network(reduction), found.by_layer(reduction), by_class
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_entropy_of_network_layers_and_classes(reduction, exact):
+    callback = ActivationEntropy(by=["network", "layer", "class"], exact=exact, reduction=reduction)
+    options = {"criterion": nn.CrossEntropyLoss, "train_split": None, "lr": 1e-30, "max_epochs": 2}
+    fitted = net(MLP(6, 2, (9, 4)), callback, **options).fit(X, Y)
+    of_network, by_layer, by_class = direct_entropy(
+        fitted.module_, X, Y, reduction=reduction, exact=exact
+    )
+    for row in fitted.history:
+        assert row["entropy"] == pytest.approx(of_network)
+        assert row["entropy_hidden0"] == pytest.approx(by_layer["hidden0"])
+        assert row["entropy_hidden1"] == pytest.approx(by_layer["hidden1"])
+        assert row["entropy_class_0"] == pytest.approx(by_class[0])
+        assert row["entropy_class_1"] == pytest.approx(by_class[1])
+    assert all(type(fitted.history[-1, name]) is float for name in recorded(fitted.history))
+    assert len(recorded(fitted.history)) == 5
+
+
+@pytest.mark.parametrize(
+    ("params", "names"),
+    [
+        ({}, ["entropy", "entropy_hidden0", "entropy_hidden1"]),
+        ({"by": "network"}, ["entropy"]),
+        ({"by": ("class",)}, ["entropy_class_0", "entropy_class_1"]),
+        ({"by": ["layer"], "layers": "last"}, ["entropy_hidden1"]),
+        ({"by": ["layer"], "layers": ["hidden0"]}, ["entropy_hidden0"]),
+    ],
+    ids=["default", "network", "class", "last", "named"],
+)
+def test_what_is_recorded(params, names):
+    module = MLP(6, 2, (9, 4))
+    fitted = net(module, ActivationEntropy(**params), criterion=nn.CrossEntropyLoss, max_epochs=2)
+    assert recorded(fitted.fit(X, Y).history) == names
+
+
+def test_fewer_bins_hold_less():
+    two, ten = [
+        net(Softmax, ActivationEntropy(n_bins=n), max_epochs=1).fit(X, Y).history[-1, "entropy"]
+        for n in (2, 10)
+    ]
+    assert two <= 16 < ten
+
+
+@pytest.mark.parametrize("on", ["train", "valid"])
+def test_whose_entropy(on):
+    estimator = TorchMLPClassifier(
+        (16,), max_epochs=3, early_stopping=True, validation_fraction=0.3, random_state=0,
+        callbacks=[ActivationEntropy(on=on), Parts()],
+    ).fit(X, Y)  # fmt: skip
+    seen = next(c for _, c in estimator.net_.callbacks_ if isinstance(c, Parts))
+    part = seen.parts_[on]
+    assert len(part) == (140 if on == "train" else 60)
+    last = direct_entropy(seen.module_, part.numpy(), exact=False)[0]
+    assert estimator.history_["entropy"].iloc[-1] == pytest.approx(last)
+
+
+class Parts(Callback):
+    """Keeps the data, and the network as it was after the last epoch."""
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        self.parts_ = {"train": dataset_train.inputs, "valid": dataset_valid.inputs}
+        self.module_ = copy.deepcopy(net.module_)
+
+
+def test_samples_count_by_their_weights():
+    weight = np.arange(200) % 3.0 + 1
+    estimator = TorchMLPClassifier(
+        (16,), max_epochs=1, random_state=0, callbacks=[ActivationEntropy(by=["network", "class"])]
+    ).fit(X, Y, weight)
+    of_network, _, by_class = direct_entropy(estimator.module_, X, Y, weight, exact=False)
+    (row,) = estimator.net_.history
+    assert row["entropy"] == pytest.approx(of_network)
+    assert [row["entropy_class_0"], row["entropy_class_1"]] == pytest.approx(by_class)
+    unweighted = direct_entropy(estimator.module_, X, exact=False)[0]
+    assert row["entropy"] != pytest.approx(unweighted)
+
+
+def test_every_few_epochs():
+    estimator = TorchMLPClassifier(
+        (16,), max_epochs=5, random_state=0, callbacks=[ActivationEntropy(every=2)]
+    ).fit(X, Y)
+    assert estimator.history_["entropy"].isna().tolist() == [False, True, False, True, False]
+    assert estimator.history_["entropy_hidden0"].isna().sum() == 2
+    estimator.partial_fit(X, Y).partial_fit(X, Y)
+    assert estimator.history_["entropy"].isna().tolist()[5:] == [True, False]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("module", [Softmax, lambda: MLP(6, 2, (9,), dropout=0.5, batch_norm=True)])
+def test_watching_entropy_changes_no_bit(module, exact):
+    """skorch's loader draws from the global random state for every pass, dropout too."""
+    options = {"criterion": nn.CrossEntropyLoss, "iterator_train__shuffle": True}
+    plain, watched = [
+        net(module, *callbacks, **options)
+        for callbacks in ([], [ActivationEntropy(by=["network", "class"], exact=exact)])
+    ]
+    for one in (plain, watched):
+        torch.manual_seed(1)
+        one.fit(X, Y)
+        one.state_ = torch.get_rng_state()
+    assert plain.history[:, "train_loss"] == watched.history[:, "train_loss"]
+    assert torch.equal(plain.state_, watched.state_)
+    np.testing.assert_array_equal(plain.predict_proba(X), watched.predict_proba(X))
+
+
+class Watched(Callback):
+    """Sees how a network is left after the callbacks before."""
+
+    def on_epoch_end(self, net, **kwargs):
+        modes = {m.training for m in net.module_.modules()}
+        gradients = [p.grad.clone() for p in net.module_.parameters()]
+        self.seen_ = [*getattr(self, "seen_", []), (modes, gradients)]
+
+
+def test_mode_and_gradients_stay():
+    def seen(*callbacks):
+        watched = Watched()
+        net(Softmax, *callbacks, watched, train_split=None, max_epochs=2).fit(X, Y)
+        return watched.seen_
+
+    for (modes, ours), (expected, theirs) in zip(seen(ActivationEntropy()), seen(), strict=True):
+        assert modes == expected
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_entropy_follows_the_network_that_tuning_leaves():
+    callbacks = [NeuronTuning(0.5), ActivationEntropy(), ActivationEntropy(reduction="mean")]
+    fitted = net(Softmax, *callbacks[:2]).fit(X, Y)
+    train = direct_entropy(fitted.module_, X)[0]
+    assert fitted.history[-1, "entropy"] == pytest.approx(train, rel=0.1)
+    most = [math.log2(10) * n for n in fitted.history[:, "n_neurons"]]
+    assert all(a <= b for a, b in zip(fitted.history[:, "entropy"], most, strict=True))
+    ant = ANTClassifier((16,), max_epochs=5, random_state=0, callbacks=[callbacks[2]]).fit(X, Y)
+    assert ant.history_["entropy"].between(1, math.log2(10)).all()
+
+
+def test_a_single_logit_with_float_targets():
+    class Logit(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.hidden, self.output = nn.Linear(6, 9), nn.Linear(9, 1)
+
+        def forward(self, x):
+            return self.output(torch.relu(self.hidden(x))).squeeze(-1)
+
+    torch.manual_seed(0)
+    fitted = NeuralNetBinaryClassifier(
+        Logit, max_epochs=1, lr=1e-30, train_split=None, verbose=0,
+        callbacks=[ActivationEntropy(by="class")],
+    ).fit(X, Y.astype(np.float32))  # fmt: skip
+    _, _, by_class = direct_entropy(fitted.module_, X, Y, exact=False)
+    (row,) = fitted.history
+    assert [row["entropy_class_0"], row["entropy_class_1"]] == pytest.approx(by_class)
+
+
+def test_fit_forgets_and_copies_go_on():
+    fitted = net(Softmax, ActivationEntropy(every=3), max_epochs=2).fit(X, Y)
+    for again in (copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):
+        again.partial_fit(X, Y)
+        assert np.isnan(again.history[:, "entropy"]).tolist() == [False, True, True, False]
+    fitted.set_params(callbacks__ActivationEntropy__by="network").fit(X, Y)
+    assert recorded(fitted.history) == ["entropy"]
+
+
+@pytest.mark.parametrize(
+    ("params", "options", "message"),
+    [
+        ({"on": "test"}, {}, "'on' parameter of ActivationEntropy"),
+        ({"by": "neuron"}, {}, "by='neuron' must name some of"),
+        ({"by": ()}, {}, r"by=\(\) must name some of"),
+        ({"by": 3}, {}, "'by' parameter of ActivationEntropy"),
+        ({"n_bins": 1}, {}, "'n_bins' parameter of ActivationEntropy"),
+        ({"every": 0}, {}, "'every' parameter of ActivationEntropy"),
+        ({"exact": "yes"}, {}, "'exact' parameter of ActivationEntropy"),
+        ({"reduction": "max"}, {}, "'reduction' parameter of ActivationEntropy"),
+        ({"layers": "output"}, {}, r"no hidden layer 'output'.*\['hidden'\]"),
+        ({"layers": 2.5}, {}, "'layers' parameter of ActivationEntropy"),
+        ({"on": "valid"}, {"train_split": None}, "on='valid' needs validation data"),
+    ],
+)
+def test_bad_parameters_of_entropy(params, options, message):
+    with pytest.raises(ValueError, match=message):
+        net(Softmax, ActivationEntropy(**params), **options).fit(X, Y)
+
+
+def test_regressors_have_no_classes():
+    callback = ActivationEntropy(by=["network", "class"])
+    with pytest.raises(ValueError, match="by='class' needs class numbers as targets"):
+        TorchMLPRegressor((8,), callbacks=[callback]).fit(X, X[:, 0])
+    watched = TorchMLPRegressor((8,), max_epochs=2, callbacks=[ActivationEntropy()])
+    assert watched.fit(X, X[:, :2]).history_["entropy"].notna().all()

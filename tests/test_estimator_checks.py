@@ -12,6 +12,8 @@ from sklearn.utils.estimator_checks import (
 
 import sknninterp
 from sknninterp import (
+    RBM,
+    ActivationAuxClassifier,
     ANTClassifier,
     ANTRegressor,
     GarsonExplainer,
@@ -20,6 +22,8 @@ from sknninterp import (
     IntegratedGradientsExplainer,
     OldenExplainer,
     PWPExplainer,
+    RBMPretrainedMLP,
+    RBMPretrainedMLPRegressor,
     TorchMLPClassifier,
     TorchMLPRegressor,
 )
@@ -29,6 +33,10 @@ DEFAULTS = [
     TorchMLPRegressor(),
     ANTClassifier(),
     ANTRegressor(),
+    ActivationAuxClassifier(),
+    RBM(),
+    RBMPretrainedMLP(),
+    RBMPretrainedMLPRegressor(),
     PWPExplainer(),
     GarsonExplainer(),
     GradientXInputExplainer(),
@@ -43,6 +51,14 @@ VARIANTS = [
     ANTRegressor(early_stopping=True, **QUICK),
     ANTClassifier(batch_norm=True, **QUICK),
     TorchMLPRegressor(dtype="float32", **QUICK),
+    RBM(8, hidden="relu", rule="reconstruction"),
+    RBM(8, persistent=True, momentum=(0, 0), sample_hidden=True),
+    RBM(8, visible="linear", hidden="tanh", rule="hybrid", dtype="float32"),
+    RBMPretrainedMLP(activation="sigmoid", pretraining="cd", **QUICK),
+    RBMPretrainedMLPRegressor((20, 10), "tanh", batch_norm=True, **QUICK),
+    TorchMLPClassifier(entropy_weight=0.1, **QUICK),
+    ANTRegressor(entropy_weight=0.1, max_epochs=10, lr=0.02),
+    RBMPretrainedMLP(entropy_weight=0.1, **QUICK),
     PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
 ]
 

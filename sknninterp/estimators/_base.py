@@ -24,6 +24,7 @@ from sknninterp.callbacks import EpochBar, LateEarlyStopping
 from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import TensorData, TensorNet, TrainingData
 from sknninterp.estimators._validation import for_torch, validated
+from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
 from sknninterp.nn.mlp import ACTIVATIONS, MLP
 from sknninterp.nn.optim import FusedAdam
@@ -60,6 +61,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         "optimizer": [StrOptions(set(OPTIMIZERS)), callable],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "entropy_weight": [Interval(Real, None, None, closed="neither")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -83,6 +85,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         optimizer,
         lr,
         weight_decay,
+        entropy_weight,
         batch_size,
         max_epochs,
         early_stopping,
@@ -103,6 +106,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         self.optimizer = optimizer
         self.lr = lr
         self.weight_decay = weight_decay
+        self.entropy_weight = entropy_weight
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
@@ -285,6 +289,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         net.initialize()
         net.input_shape_ = tuple(parts.train.inputs.shape[1:])
         net.n_outputs_ = self._n_outputs
+        net.penalty = self._penalty(net)
         return net
 
     def _resumed(self) -> TensorNet:
@@ -292,7 +297,23 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         net = self.net_
         if (net.lr, net.batch_size) != (self.lr, self.batch_size):
             net.set_params(lr=self.lr, batch_size=self.batch_size)
+        if self.entropy_weight != (net.penalty.weight if net.penalty else 0):
+            net.penalty = self._penalty(net)
         return net
+
+    def _penalty(self, net: TensorNet) -> EntropyPenalty | None:
+        """What is added to the loss in training; an error if the network has no such thing."""
+        if self.entropy_weight == 0:
+            return None
+        penalty = EntropyPenalty(self.entropy_weight)
+        try:
+            penalty.read(net.module_, net.input_shape_)
+        except ValueError as error:
+            why = str(error).removeprefix("layers: ")
+            raise ValueError(
+                f"entropy_weight={self.entropy_weight} cannot be used: {why}"
+            ) from error
+        return penalty
 
     def _train(self, net: TensorNet, parts: TrainingData, epochs: int, partial: bool) -> None:
         """Train with the callbacks that pass with this fit, and see that it went well."""

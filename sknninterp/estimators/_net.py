@@ -14,6 +14,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from skorch.callbacks import Callback, Checkpoint, PassthroughScoring, TrainEndCheckpoint
 from torch import Tensor, nn
 
+from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
 
 # Rows read at a time where nothing is learnt: larger batches need fewer calls.
@@ -100,6 +101,17 @@ class TensorBatches:
             yield Batch(x, y, w)
 
 
+class InputBatches:
+    """Batches of inputs in a new order each time, as `pretrain` takes them."""
+
+    def __init__(self, data: TensorData, batch_size: int):
+        self._batches = TensorBatches(data, batch_size, shuffle=True)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, None, Tensor | None]]:
+        for batch in self._batches:
+            yield batch[0], None, batch.weight
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What a net is fitted on: the training part and, if any, the validation part."""
@@ -132,8 +144,11 @@ class TensorNet(skorch.NeuralNet):
     """A skorch net for data in memory.
 
     Its epoch does per batch what training needs and no more, unless a callback wants to hear of
-    batches: then it is skorch's own. Losses are means weighted by the samples' weights.
+    batches: then it is skorch's own. Losses are means weighted by the samples' weights, in training
+    with the `penalty`, if any.
     """
+
+    penalty: EntropyPenalty | None = None
 
     @property
     def _default_callbacks(self):
@@ -158,11 +173,18 @@ class TensorNet(skorch.NeuralNet):
         losses = losses.mean(1) if losses.ndim > 1 else losses
         return (losses * batch.weight).mean()
 
+    def training_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Output of a batch in training, and its loss with the penalty."""
+        if self.penalty is None:
+            output = self.module_(batch[0])
+            return output, self.batch_loss(output, batch)
+        output, penalty = self.penalty(self.module_, batch[0], batch.weight)
+        return output, self.batch_loss(output, batch) + penalty
+
     def train_step_single(self, batch, **fit_params):
         """Output and loss of a batch, and its gradients."""
         self._set_training(True)
-        output = self.infer(batch[0])
-        loss = self.batch_loss(output, batch)
+        output, loss = self.training_loss(batch)
         loss.backward()
         return {"loss": loss, "y_pred": output}
 
@@ -187,15 +209,15 @@ class TensorNet(skorch.NeuralNet):
         self._record_loss(f"{prefix}_loss", float(np.average(losses, weights=iterator.sizes)))
 
     def _train_epoch(self, iterator: TensorBatches) -> list[float]:
-        module, optimizer, losses = self.module_, self.optimizer_, []
+        optimizer, losses = self.optimizer_, []
         if isinstance(optimizer, torch.optim.LBFGS):  # evaluates a batch more than once a step
             losses = [self.train_step(batch)["loss"].detach() for batch in iterator]
         else:
-            parameters = list(module.parameters())
+            parameters = list(self.module_.parameters())
             for batch in iterator:
                 for parameter in parameters:
                     parameter.grad = None
-                loss = self.batch_loss(module(batch[0]), batch)
+                _, loss = self.training_loss(batch)
                 loss.backward()
                 optimizer.step()
                 losses.append(loss.detach())

@@ -104,6 +104,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0
+    entropy_weight : float, default=0.0
+        Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
+        training, not in validation: positive makes patterns simpler, negative spreads them.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -219,6 +222,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         optimizer="adam",
         lr=1e-3,
         weight_decay=0.0,
+        entropy_weight=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -255,6 +259,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
             optimizer=optimizer,
             lr=lr,
             weight_decay=weight_decay,
+            entropy_weight=entropy_weight,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -310,6 +315,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0
+    entropy_weight : float, default=0.0
+        Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
+        training, not in validation: positive makes patterns simpler, negative spreads them.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -419,6 +427,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         optimizer="adam",
         lr=1e-3,
         weight_decay=0.0,
+        entropy_weight=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -454,6 +463,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
             optimizer=optimizer,
             lr=lr,
             weight_decay=weight_decay,
+            entropy_weight=entropy_weight,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -233,6 +233,9 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0
+    entropy_weight : float, default=0.0
+        Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
+        training, not in validation: positive makes patterns simpler, negative spreads them.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -299,6 +302,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         optimizer="adam",
         lr=1e-3,
         weight_decay=0.0,
+        entropy_weight=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -321,6 +325,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
             optimizer=optimizer,
             lr=lr,
             weight_decay=weight_decay,
+            entropy_weight=entropy_weight,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -360,6 +365,9 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0
+    entropy_weight : float, default=0.0
+        Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
+        training, not in validation: positive makes patterns simpler, negative spreads them.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -421,6 +429,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         optimizer="adam",
         lr=1e-3,
         weight_decay=0.0,
+        entropy_weight=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -442,6 +451,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
             optimizer=optimizer,
             lr=lr,
             weight_decay=weight_decay,
+            entropy_weight=entropy_weight,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from numbers import Integral, Real
 
 import pandas as pd
@@ -12,7 +11,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from sknninterp.estimators._net import TensorBatches, TensorData
+from sknninterp.estimators._net import InputBatches, TensorData
 from sknninterp.estimators._progress import epoch_bar
 from sknninterp.estimators._validation import Pair, for_torch, validated
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
@@ -97,7 +96,7 @@ class PretrainedPart:
             "hybrid_epochs": tuple(self.hybrid_epochs),
             "momentum": tuple(self.pretraining_momentum),
         }
-        batches = _InputBatches(data, self.batch_size)
+        batches = InputBatches(data, self.batch_size)
         with epoch_bar(self.verbose, None) as told:
             options["on_epoch"] = lambda name, epoch: told(epoch, layer=name)
             try:
@@ -131,17 +130,6 @@ class PretrainedPart:
         return torch.from_numpy(for_torch(X)).to(inputs.device)
 
 
-class _InputBatches:
-    """Batches in a new order each time, as `pretrain` takes them."""
-
-    def __init__(self, data: TensorData, batch_size: int):
-        self._batches = TensorBatches(data, batch_size, shuffle=True)
-
-    def __iter__(self) -> Iterator[tuple[Tensor, None, Tensor | None]]:
-        for batch in self._batches:
-            yield batch[0], None, batch.weight
-
-
 class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
     """Classifier whose layers are pretrained as restricted Boltzmann machines.
 
@@ -168,6 +156,9 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0
+    entropy_weight : float, default=0.0
+        Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
+        training, not in validation: positive makes patterns simpler, negative spreads them.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -273,6 +264,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
         optimizer="adam",
         lr=1e-3,
         weight_decay=0.0,
+        entropy_weight=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -301,6 +293,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
             optimizer=optimizer,
             lr=lr,
             weight_decay=weight_decay,
+            entropy_weight=entropy_weight,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -348,6 +341,9 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0
+    entropy_weight : float, default=0.0
+        Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
+        training, not in validation: positive makes patterns simpler, negative spreads them.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -451,6 +447,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
         optimizer="adam",
         lr=1e-3,
         weight_decay=0.0,
+        entropy_weight=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -478,6 +475,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
             optimizer=optimizer,
             lr=lr,
             weight_decay=weight_decay,
+            entropy_weight=entropy_weight,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -49,7 +49,7 @@ def _has_energy(estimator) -> bool:
 class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     r"""Restricted Boltzmann machine: features learnt without labels.
 
-    Like :class:`sklearn.neural_network.BernoulliRBM`, with more kinds of unit and rules to learn by.
+    Like :class:`sklearn.neural_network.BernoulliRBM`, with more kinds of unit and more rules.
 
     Parameters
     ----------

@@ -9,6 +9,7 @@ matters where a program draws many.
 
 from __future__ import annotations
 
+from sknninterp.plotting._activations import activation_map, entropy_history, neuron_overlap
 from sknninterp.plotting._attribution import beeswarm, waterfall
 from sknninterp.plotting._heatmap import heatmap
 from sknninterp.plotting._history import training_history, tuning_history
@@ -18,12 +19,15 @@ from sknninterp.plotting._machines import filters, reconstruction_error, reconst
 from sknninterp.plotting._scores import filter_scores, rank_distribution, score_spectrum
 
 __all__ = [
+    "activation_map",
     "bar",
     "beeswarm",
+    "entropy_history",
     "filter_scores",
     "filters",
     "heatmap",
     "image",
+    "neuron_overlap",
     "rank_distribution",
     "ranking",
     "reconstruction_error",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import skorch
@@ -32,6 +35,7 @@ from sknninterp.estimators._net import (
     TensorData,
     _wants_batches,
 )
+from sknninterp.nn.activation_entropy import soft_entropy
 
 X, Y = make_classification(
     n_samples=150, n_features=6, n_informative=4, n_classes=3, random_state=0
@@ -401,3 +405,146 @@ def test_regressors_net_predicts_values():
     predicted = estimator.net_.predict(features)[:, 0]
     np.testing.assert_allclose(predicted, estimator.predict(features))
     assert estimator.net_.score(features, target) == pytest.approx(r2_score(target, predicted))
+
+
+# --- the entropy penalty ------------------------------------------------------------------------
+
+NETWORKS = {
+    "mlp": {},
+    "dropout": {"hidden_layer_sizes": (8, 6), "dropout": 0.3},
+    "batch-norm": {"hidden_layer_sizes": (8, 6), "batch_norm": True, "activation": "tanh"},
+    "functional": {"module": lambda n_inputs, n_outputs: Functional(n_inputs, n_outputs)},
+}
+
+
+class Functional(nn.Module):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.hidden, self.output = nn.Linear(n_inputs, 8), nn.Linear(8, n_outputs)
+
+    def forward(self, x):
+        return self.output(torch.relu(self.hidden(x)))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_penalty_in_skorchs_own_loop_gives_the_same_bits(network, weighted):
+    class_weight = "balanced" if weighted else None
+    fits = [
+        small(entropy_weight=0.5, class_weight=class_weight, callbacks=callbacks, **network)
+        for callbacks in ([], [OnBatchEnd()])
+    ]
+    ours, skorchs = [fit.fit(X, Y) for fit in fits]
+    assert_same_network(ours.module_, skorchs.module_)
+    assert ours.history_["train_loss"].tolist() == skorchs.history_["train_loss"].tolist()
+    plain = small(class_weight=class_weight, **network).fit(X, Y)
+    assert not torch.equal(plain.module_.output.weight, ours.module_.output.weight)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_step_with_the_penalty_by_hand(weighted):
+    sample_weight = np.arange(150) % 3 + 1.0 if weighted else None
+    options = {
+        "optimizer": torch.optim.SGD, "lr": 0.1, "max_epochs": 1, "batch_size": 200,
+        "early_stopping": False,
+    }  # fmt: skip
+    module = small(lr=1e-300, max_epochs=1).fit(X, Y).module_
+    inputs, target = torch.from_numpy(X), torch.from_numpy(Y)
+    weight = torch.ones(150).double() if sample_weight is None else torch.from_numpy(sample_weight)
+    weight = weight / weight.mean()
+    losses = nn.functional.cross_entropy(module(inputs), target, reduction="none")
+    hidden = torch.relu(module.hidden0(inputs))
+    loss = (losses * weight).mean() - 0.7 * soft_entropy(hidden, weight=weight).mean()
+    module.zero_grad()
+    loss.backward()
+    expected = [p.detach() - 0.1 * p.grad for p in module.parameters()]
+    fitted = small(module=module, entropy_weight=-0.7, **options).fit(X, Y, sample_weight)
+    for ours, theirs in zip(fitted.module_.parameters(), expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert fitted.history_["train_loss"].item() == pytest.approx(loss.item())
+
+
+def test_validation_loss_is_without_the_penalty():
+    fitted = small(entropy_weight=100.0, early_stopping=True).fit(X, Y)
+    plain = small(entropy_weight=0.0, early_stopping=True).fit(X, Y)
+    assert (fitted.history_["train_loss"] > 10).all()
+    assert (fitted.history_["valid_loss"] < 10).all()
+    assert (plain.history_["train_loss"] < 10).all()
+
+
+def test_partial_fit_and_warm_start_take_todays_weight():
+    by_parts = small(entropy_weight=0.5).partial_fit(X, Y)
+    at_once = small(entropy_weight=0.5, max_epochs=1).fit(X, Y)
+    assert_same_network(by_parts.module_, at_once.module_)
+    by_parts.partial_fit(X, Y)
+    first = by_parts.net_.penalty
+    assert first.weight == 0.5
+    by_parts.set_params(entropy_weight=0.0).partial_fit(X, Y)
+    assert by_parts.net_.penalty is None
+    again = small(warm_start=True).fit(X, Y)
+    again.set_params(entropy_weight=-2.0).fit(X, Y)
+    assert again.net_.penalty.weight == -2.0
+    losses = again.history_["train_loss"]
+    assert losses[4] < losses[3] - 1
+
+
+def test_penalty_while_neurons_go():
+    options = {"pruning_rate": 0.5, "max_epochs": 6, "batch_size": 32, "random_state": 0}
+    penalised = ANTClassifier((12, 8), entropy_weight=0.5, **options).fit(X, Y)
+    assert penalised.layer_sizes_ == [6, 4]
+    reading = penalised.net_.penalty._reading
+    assert [node.shape for node in reading.nodes] == [(6,), (4,)]
+    heard = ANTClassifier((12, 8), entropy_weight=0.5, callbacks=[OnBatchEnd()], **options)
+    assert_same_network(penalised.module_, heard.fit(X, Y).module_)
+
+
+def test_penalty_with_lbfgs_is_in_what_it_minimises():
+    options = {"optimizer": torch.optim.LBFGS, "lr": 0.1, "batch_size": 1000, "max_epochs": 5}
+    fitted = small(entropy_weight=1.0, **options).fit(X, Y)
+    plain = small(**options).fit(X, Y)
+    losses = fitted.history_["train_loss"]
+    assert losses.iloc[0] > plain.history_["train_loss"].iloc[0] + 1
+    assert losses.iloc[-1] < losses.iloc[0] - 1
+
+
+def test_regressors_take_the_penalty_too():
+    target = X[:, :2]
+    nets = [
+        TorchMLPRegressor((16,), entropy_weight=w, max_epochs=30, lr=0.02, random_state=0)
+        for w in (-1.0, 1.0)
+    ]
+    spread, simple = [
+        soft_entropy(torch.relu(net.fit(X, target).module_.hidden0(torch.from_numpy(X)))).mean()
+        for net in nets
+    ]
+    assert spread > simple + 0.3
+
+
+def test_a_penalised_net_is_copied():
+    fitted = small(entropy_weight=0.5).fit(X, Y)
+    for again in (copy.deepcopy(fitted), pickle.loads(pickle.dumps(fitted))):
+        again.partial_fit(X, Y)
+        assert again.net_.penalty.weight == 0.5
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"entropy_weight": np.nan}, "'entropy_weight' parameter of TorchMLPClassifier"),
+        ({"entropy_weight": np.inf}, "'entropy_weight' parameter of TorchMLPClassifier"),
+        ({"entropy_weight": "much"}, "'entropy_weight' parameter of TorchMLPClassifier"),
+        ({"hidden_layer_sizes": []}, "entropy_weight=0.5 cannot be used: this network has no"),
+        (
+            {"module": nn.Sequential(nn.Linear(6, 4), nn.Bilinear(4, 4, 3))},
+            "module cannot take samples",
+        ),
+        (
+            {"module": nn.Sequential(nn.Linear(6, 4), nn.LayerNorm(4), nn.ReLU(), nn.Linear(4, 3))},
+            "entropy_weight=0.5 cannot be used: .*LayerNorm",
+        ),
+    ],
+    ids=["nan", "infinite", "word", "no-hidden", "broken", "unsupported"],
+)
+def test_bad_entropy_weights(params, message):
+    with pytest.raises(ValueError, match=message):
+        small(**{"entropy_weight": 0.5, **params}).fit(X, Y)
