@@ -169,6 +169,18 @@ def as_table(X):
     return X
 
 
+def known_table(estimator, X):
+    """X as :func:`as_table` gives it, with the columns and the shape that `fit` has seen."""
+    X = as_table(X)
+    validate_data(estimator, X, reset=False, skip_check_array=True)
+    if tuple(X.shape[1:]) != estimator._sample_shape:
+        raise ValueError(
+            f"X has samples of shape {tuple(X.shape[1:])}; {type(estimator).__name__} was fitted on"
+            f" samples of shape {estimator._sample_shape}."
+        )
+    return X
+
+
 def is_fitted(estimator) -> bool:
     """Whether an estimator, pipeline, search, skorch net or module can be read as it is."""
     if isinstance(estimator, nn.Module):

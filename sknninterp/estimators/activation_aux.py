@@ -40,6 +40,7 @@ from sknninterp.estimators._network import (
     check_holds_network,
     find_network,
     is_fitted,
+    known_table,
 )
 from sknninterp.estimators.mlp import ClassifierPart, TorchMLPClassifier
 
@@ -351,14 +352,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
     def _known_table(self, X):
         """X with the columns seen in `fit`."""
         check_is_fitted(self, "aux_")
-        X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        if tuple(X.shape[1:]) != self._sample_shape:
-            raise ValueError(
-                f"X has samples of shape {tuple(X.shape[1:])}; {type(self).__name__} was fitted on"
-                f" samples of shape {self._sample_shape}."
-            )
-        return X
+        return known_table(self, X)
 
     def predict_proba(self, X):
         """Class probabilities of the auxiliary network.

@@ -29,6 +29,7 @@ from sknninterp.estimators._network import (
     check_holds_network,
     find_network,
     is_fitted,
+    known_table,
 )
 from sknninterp.estimators.mlp import TorchMLPClassifier
 from sknninterp.explainers._batches import Batch, Choice, Reading, Rows, pick_outputs
@@ -334,14 +335,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     def _known_table(self, X):
         """X with the columns seen in `fit`."""
         check_is_fitted(self, "feature_importances_")
-        X = as_table(X)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        if tuple(X.shape[1:]) != self._sample_shape:
-            raise ValueError(
-                f"X has samples of shape {tuple(X.shape[1:])}; {type(self).__name__} was fitted on"
-                f" samples of shape {self._sample_shape}."
-            )
-        return X
+        return known_table(self, X)
 
     def transform(self, X):
         """Contributions as a matrix, so that samples can be clustered by their explanations.

@@ -11,6 +11,13 @@ from __future__ import annotations
 
 from sknninterp.plotting._activations import activation_map, entropy_history, neuron_overlap
 from sknninterp.plotting._attribution import beeswarm, waterfall
+from sknninterp.plotting._evaluation import (
+    enrichment_dots,
+    perturbation_curves,
+    rank_agreement,
+    rank_intervals,
+    selection_paths,
+)
 from sknninterp.plotting._heatmap import heatmap
 from sknninterp.plotting._history import training_history, tuning_history
 from sknninterp.plotting._image import image
@@ -22,17 +29,22 @@ __all__ = [
     "activation_map",
     "bar",
     "beeswarm",
+    "enrichment_dots",
     "entropy_history",
     "filter_scores",
     "filters",
     "heatmap",
     "image",
     "neuron_overlap",
+    "perturbation_curves",
+    "rank_agreement",
     "rank_distribution",
+    "rank_intervals",
     "ranking",
     "reconstruction_error",
     "reconstructions",
     "score_spectrum",
+    "selection_paths",
     "training_history",
     "tuning_history",
     "waterfall",
