@@ -17,6 +17,8 @@ from sknninterp.estimators.mlp import TorchMLPClassifier
 # hardly leave their random start: so many steps are then made in more epochs.
 PUBLISHED_EPOCHS = 5
 FEWEST_STEPS = 1000
+# Published are two units a class. Of four ReLUs, for two classes, all may die.
+FEWEST_UNITS = 16
 SCORE_FOLDS = 3
 
 
@@ -91,7 +93,9 @@ def auxiliary_network(
     if isinstance(hidden, str):
         layers = {"module": authors_network}
     else:
-        layers = {"hidden_layer_sizes": 2 * n_classes if hidden is None else hidden}
+        layers = {
+            "hidden_layer_sizes": max(2 * n_classes, FEWEST_UNITS) if hidden is None else hidden
+        }
     return TorchMLPClassifier(**layers, max_epochs=epochs, batch_size=batch_size, **options)
 
 

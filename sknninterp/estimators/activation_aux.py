@@ -81,8 +81,9 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
         - An int or a splitter: out-of-fold predictions and evidence of clones fitted on the folds,
           stratified for an int; the estimator is fitted, and its P counted, on all.
     aux_hidden : int, list of int, "authors" or None, default=None
-        Hidden layers of the auxiliary network; None is one of 2 n_classes ReLU units, and "authors"
-        2 n_classes, dropout of 0.2, n_classes.
+        Hidden layers of the auxiliary network; None is one of 2 n_classes ReLU units [1]_, but at
+        least 16, since four for two classes may all die; "authors" is 2 n_classes, dropout of 0.2,
+        n_classes.
     aux_epochs : int or None, default=None
         None is 5, as published, or as many more as make 1,000 steps.
     lr : float, default=1e-3

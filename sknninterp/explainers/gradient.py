@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+from numbers import Integral
 
-import numpy as np
 import torch
-from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sknninterp.explainers._base import BaseExplainer
-from sknninterp.nn.gradients import QUADRATURES, gradients, integrated_gradients, logits_of
-from sknninterp.nn.graph import Graph, prototype
+from sknninterp.explainers._baseline import FromBaseline
+from sknninterp.nn.gradients import QUADRATURES, gradients, integrated_gradients
+from sknninterp.nn.graph import Graph
 
 
 class GradientXInputExplainer(BaseExplainer):
@@ -110,7 +109,7 @@ class GradientXInputExplainer(BaseExplainer):
         return contributions
 
 
-class IntegratedGradientsExplainer(BaseExplainer):
+class IntegratedGradientsExplainer(FromBaseline, BaseExplainer):
     r"""Integrated gradients: what each feature adds on the straight way from a baseline.
 
     The contribution of feature i to output c for one sample x is (x_i - x'_i) times the mean of
@@ -193,7 +192,7 @@ class IntegratedGradientsExplainer(BaseExplainer):
 
     _parameter_constraints: dict = {
         **BaseExplainer._parameter_constraints,
-        "baseline": [StrOptions({"zero", "mean"}), Real, "array-like"],
+        **FromBaseline._parameter_constraints,
         "n_steps": [Interval(Integral, 1, None, closed="left")],
         "quadrature": [StrOptions(set(QUADRATURES))],
     }
@@ -216,11 +215,6 @@ class IntegratedGradientsExplainer(BaseExplainer):
         self.n_steps = n_steps
         self.quadrature = quadrature
 
-    def _batches(self, X, positions=slice(None), signs=1, fitting=False):
-        if fitting:
-            self.baseline_ = self._find_baseline(X)
-        yield from super()._batches(X, positions, signs, fitting)
-
     def _contributions(self, graph):
         options = {"n_steps": self.n_steps, "method": self.quadrature}
 
@@ -230,45 +224,6 @@ class IntegratedGradientsExplainer(BaseExplainer):
             return values.movedim(0, -1)
 
         return contributions
-
-    def _base_values(self, graph) -> Tensor:
-        """What the contributions to each output add to, (n_outputs,): the baseline's logits."""
-        baseline = torch.from_numpy(self.baseline_[None]).to(prototype(graph.module))
-        logits = logits_of(graph)
-        return graph.run(baseline, [logits])[logits].flatten().detach()
-
-    # -- the baseline ----------------------------------------------------------------------------
-
-    def _find_baseline(self, X):
-        if isinstance(self.baseline, str) and self.baseline == "mean":
-            return self._mean_input(X)
-        network = self._network
-        first = network.to_tensor(network.preprocess(_safe_indexing(X, slice(1))))
-        number = 0.0 if isinstance(self.baseline, str) else self.baseline
-        return _as_baseline(number, tuple(first.shape[1:]))
-
-    def _mean_input(self, X):
-        """Mean of what the network sees of X."""
-        total, n_samples = 0.0, 0
-        for inputs in self._input_batches(X, lambda batch: batch[0].nbytes):
-            total, n_samples = total + inputs.sum(0, dtype=torch.float64), n_samples + len(inputs)
-        return (total / n_samples).cpu().numpy()
-
-
-def _as_baseline(baseline, shape):
-    """A user's baseline as an array of this shape."""
-    try:
-        array = np.asarray(baseline, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"baseline must hold numbers: {error}") from error
-    if array.shape not in ((), shape):
-        raise ValueError(
-            f"baseline has shape {array.shape}; it must have that of one sample as the network"
-            f" sees it, {shape}."
-        )
-    if not np.isfinite(array).all():
-        raise ValueError("baseline holds NaN or infinite numbers.")
-    return np.broadcast_to(array, shape).copy()
 
 
 def _rows(graph: Graph, outputs: Tensor | None) -> Tensor | None:

@@ -288,7 +288,7 @@ def test_thresholds_by_layer(X, y):
     np.testing.assert_array_equal(probabilities[:, 8:], second.activation_probabilities_[:, 8:])
 
 
-@pytest.mark.parametrize(("hidden", "n_hidden"), [(None, 6), (4, 4), ("authors", 6)])
+@pytest.mark.parametrize(("hidden", "n_hidden"), [(None, 16), (4, 4), ("authors", 6)])
 def test_aux_hidden(hidden, n_hidden, X, y):
     found = aux(aux_hidden=hidden).fit(X, y)
     for network in (found.aux_, found.control_):

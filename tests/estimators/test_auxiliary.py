@@ -26,7 +26,7 @@ def fit(inputs=NOISE, target=TARGET, weight=None, seed=0, **options):
 @pytest.mark.parametrize(
     ("hidden", "sizes"),
     [
-        (None, [3, 6, 3]),
+        (None, [3, 16, 3]),
         (4, [3, 4, 3]),
         ([5, 4], [3, 5, 4, 3]),
         ("authors", [3, 6, 3, 3]),
