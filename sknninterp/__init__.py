@@ -7,6 +7,9 @@ from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.estimators.pretrained import RBMPretrainedMLP, RBMPretrainedMLPRegressor
 from sknninterp.estimators.rbm import RBM
+from sknninterp.evaluation.knockoff_selector import KnockoffSelector
+from sknninterp.evaluation.repeated import RepeatedExplainer
+from sknninterp.evaluation.stability_selector import StabilitySelector
 from sknninterp.explainers.explanation import Explanation
 from sknninterp.explainers.gradient import GradientXInputExplainer, IntegratedGradientsExplainer
 from sknninterp.explainers.influence import InfluentialScores
@@ -24,12 +27,15 @@ __all__ = [
     "GradientXInputExplainer",
     "InfluentialScores",
     "IntegratedGradientsExplainer",
+    "KnockoffSelector",
     "NeuronTuning",
     "OldenExplainer",
     "PWPExplainer",
     "RBM",
     "RBMPretrainedMLP",
     "RBMPretrainedMLPRegressor",
+    "RepeatedExplainer",
+    "StabilitySelector",
     "TorchMLPClassifier",
     "TorchMLPRegressor",
     "activation_entropy",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.utils.estimator_checks import (
     check_sample_weight_equivalence_on_dense_data,
@@ -20,10 +21,13 @@ from sknninterp import (
     GradientXInputExplainer,
     InfluentialScores,
     IntegratedGradientsExplainer,
+    KnockoffSelector,
     OldenExplainer,
     PWPExplainer,
     RBMPretrainedMLP,
     RBMPretrainedMLPRegressor,
+    RepeatedExplainer,
+    StabilitySelector,
     TorchMLPClassifier,
     TorchMLPRegressor,
 )
@@ -62,6 +66,18 @@ VARIANTS = [
     PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
 ]
 
+# Few repeats of small networks: every check would fit twenty, or fifty.
+REPEATING = [
+    RepeatedExplainer(PWPExplainer(TorchMLPClassifier((8,), lr=0.03, max_epochs=30)), n_repeats=2),
+]
+# They select little of the checks' data, and warn.
+SELECTORS = [
+    KnockoffSelector(),
+    KnockoffSelector(LogisticRegression(), method="copula", n_knockoffs=2),
+    StabilitySelector(PWPExplainer(TorchMLPClassifier((8,), max_epochs=2)), n_subsamples=4),
+    StabilitySelector(LogisticRegression(), n_subsamples=4, assumption="r-concave"),
+]
+
 WEIGHTS = [
     "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
@@ -93,10 +109,22 @@ def test_variants(estimator, check):
     check(estimator)
 
 
+@parametrize_with_checks(REPEATING)
+def test_repeating_estimators(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.filterwarnings("ignore:No feature:UserWarning")
+@parametrize_with_checks(SELECTORS)
+def test_selectors(estimator, check):
+    check(estimator)
+
+
 def test_every_public_estimator_is_checked():
     public = {getattr(sknninterp, name) for name in sknninterp.__all__}
     estimators = {o for o in public if isinstance(o, type) and issubclass(o, BaseEstimator)}
-    assert {type(estimator) for estimator in DEFAULTS} == estimators
+    checked = {type(estimator) for estimator in [*DEFAULTS, *REPEATING, *SELECTORS]}
+    assert checked == estimators
     assert all(failures_of_a_variant(estimator) == {} for estimator in DEFAULTS)
 
 

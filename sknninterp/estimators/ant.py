@@ -107,6 +107,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     entropy_weight : float, default=0.0
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
+        An epoch takes three to five times as long.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -318,6 +319,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     entropy_weight : float, default=0.0
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
+        An epoch takes three to five times as long.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.

@@ -159,6 +159,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
     entropy_weight : float, default=0.0
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
+        An epoch takes three to five times as long.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -344,6 +345,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
     entropy_weight : float, default=0.0
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
+        An epoch takes three to five times as long.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False

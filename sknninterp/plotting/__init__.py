@@ -10,11 +10,11 @@ matters where a program draws many.
 from __future__ import annotations
 
 from sknninterp.plotting._activations import activation_map, entropy_history, neuron_overlap
+from sknninterp.plotting._agreement import rank_agreement
 from sknninterp.plotting._attribution import beeswarm, waterfall
+from sknninterp.plotting._enrichment import enrichment_dots
 from sknninterp.plotting._evaluation import (
-    enrichment_dots,
     perturbation_curves,
-    rank_agreement,
     rank_intervals,
     selection_paths,
 )

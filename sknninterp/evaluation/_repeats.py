@@ -1,0 +1,259 @@
+"""Fitting one explainer again and again: on which samples, with which seed, and what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.feature_selection._base import _get_feature_importances
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+from torch import nn
+
+from sknninterp.estimators._folds import Samples, fit_samples, seeded_clone
+from sknninterp.explainers.explanation import aggregate_importances
+
+# What an estimator calls the one inside it.
+_INNER = ("explainer", "estimator", "regressor", "classifier")
+
+
+# --- what can be fitted again -------------------------------------------------------------------
+
+
+def check_refits(explainer) -> None:
+    """Raise a ValueError that names what in an explainer cannot be fitted again.
+
+    Parameters
+    ----------
+    explainer : object
+        An explainer or estimator, with what else is in it.
+    """
+    for path, part in _chain(explainer):
+        if isinstance(part, FrozenEstimator | nn.Module):
+            kind = type(part).__name__
+            hint = (
+                "wrap it, as in TorchMLPClassifier(module=...), which trains a copy of it each time"
+                if isinstance(part, nn.Module)
+                else "hand over the estimator that is frozen in it"
+            )
+            raise ValueError(f"{path} is a {kind}, which cannot be fitted again: {hint}.")
+
+
+def _chain(part, path: str = "explainer") -> Iterator[tuple[str, object]]:
+    """An estimator, the one inside it, and so on, with where each is found."""
+    yield path, part
+    if isinstance(part, Pipeline):
+        yield from _chain(part.steps[-1][1], f"{path}.steps[-1][1]")
+        return
+    for name in _INNER:
+        inner = getattr(part, name, None)
+        if inner is not None:
+            yield from _chain(inner, f"{path}.{name}")
+            return
+
+
+# --- samples ------------------------------------------------------------------------------------
+
+
+def draw_rows(
+    resampling: str,
+    share: float,
+    n_samples: int,
+    labels,
+    random_state: np.random.RandomState,
+) -> np.ndarray:
+    """Rows of a resample, in their order.
+
+    Parameters
+    ----------
+    resampling : {"bootstrap", "subsample"}
+        As many as there are, with replacement, or a share of them, without.
+    share : float
+        Of a subsample.
+    n_samples : int
+    labels : array-like of shape (n_samples,) or None
+        Classes to draw from one by one: each keeps its size, or its share of at least one sample.
+    random_state : RandomState
+
+    Returns
+    -------
+    ndarray of int
+    """
+    classes = np.zeros(n_samples, int)
+    if labels is not None:
+        classes = np.unique(np.asarray(labels), return_inverse=True)[1].ravel()
+    ends = np.cumsum(np.bincount(classes))[:-1]
+    drawn = []
+    for rows in np.split(np.argsort(classes, kind="stable"), ends):
+        again = resampling == "bootstrap"
+        size = len(rows) if again else max(1, round(share * len(rows)))
+        drawn.append(random_state.choice(rows, size, replace=again))
+    return np.sort(np.concatenate(drawn))
+
+
+# --- one repeat ---------------------------------------------------------------------------------
+
+
+def fit_repeat(number, seed, explainer, X, y, resampling, share, stratified, one_thread):
+    """A clone of an explainer, seeded with all that is in it and fitted.
+
+    Parameters
+    ----------
+    number : int
+        Of the repeat: an error tells it.
+    seed : int
+        Of everything random in the repeat.
+    explainer : object
+    X : array-like or DataFrame of shape (n_samples, ...)
+    y : array-like of shape (n_samples,) or None
+    resampling : {"seed", "bootstrap", "subsample"}
+        "seed" takes all samples.
+    share : float
+        Of a subsample.
+    stratified : bool
+        Whether y holds classes, none of which may be lost.
+    one_thread : bool
+        Whether torch is kept to one thread, for repeats side by side.
+
+    Returns
+    -------
+    explainer
+    """
+    generator = np.random.RandomState(seed)
+    if resampling != "seed":
+        labels = y if stratified else None
+        rows = draw_rows(resampling, share, _num_samples(X), labels, generator)
+        X = _safe_indexing(X, rows)
+        y = None if y is None else _safe_indexing(y, rows)
+    clone, torch_seed = seeded_clone(explainer, seed, generator)
+    with _one_thread() if one_thread else nullcontext(), in_repeat(number):
+        return fit_samples(clone, torch_seed, Samples(X, y))
+
+
+@contextmanager
+def in_repeat(number: int):
+    """Tell the number of the repeat in the errors of the block.
+
+    Parameters
+    ----------
+    number : int
+    """
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"This was in repeat {number}.")
+        raise
+
+
+@contextmanager
+def _one_thread():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+# --- what it found ------------------------------------------------------------------------------
+
+
+def importances_of(explainer, getter="auto") -> np.ndarray:
+    """Importances of a fitted explainer or estimator: magnitudes that sum to 1.
+
+    Parameters
+    ----------
+    explainer : object
+    getter : str or callable, default="auto"
+        As `importance_getter` of scikit-learn's `SelectFromModel`. "auto" looks for them in a
+        pipeline's last step and in a search's best estimator, too.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        Of several rows of coefficients the sum. For images in the shape of one image. All 0 if the
+        estimator uses no feature.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they are not finite.
+    """
+    if getter == "auto":
+        explainer = _best(explainer)
+        explainer = explainer[-1] if isinstance(explainer, Pipeline) else explainer
+    if getter == "auto" and hasattr(explainer, "explain"):
+        found = explainer.feature_importances_
+    else:
+        found = _get_feature_importances(explainer, getter, transform_func="norm", norm_order=1)
+    found = np.asarray(found, dtype=float)
+    if not np.isfinite(found).all():
+        n_bad = np.sum(~np.isfinite(found))
+        raise ValueError(
+            f"{type(explainer).__name__}: {n_bad:,} of {found.size:,} importances are NaN or"
+            " infinite."
+        )
+    return aggregate_importances(found[None], has_outputs=False)
+
+
+def feature_labels(explainer, importances: np.ndarray, names, known=None) -> pd.Index:
+    """Names of the features that importances are of.
+
+    Parameters
+    ----------
+    explainer : object
+        Fitted.
+    importances : ndarray of shape (n_features,) or of one image
+    names : sequence of str
+        Of the columns of X.
+    known : Index, default=None
+        Those of the repeats before.
+
+    Returns
+    -------
+    Index
+        Of images a MultiIndex of positions. Numbers, as in "x0", where names are not known: those
+        of X's columns are no longer right behind a pipeline's steps.
+
+    Raises
+    ------
+    ValueError
+        If they are others than the known ones.
+    """
+    if importances.ndim > 1:
+        found = pd.MultiIndex.from_product(map(range, importances.shape))
+    else:
+        found = _names(_best(explainer), len(importances), names)
+    if known is not None and not found.equals(known):
+        hint = ""
+        if getattr(explainer, "columns", None) == "transformed":
+            hint = " With columns='original' they have those of X."
+        others = found.symmetric_difference(known)[:5].tolist()
+        raise ValueError(
+            f"Repeats have different features, {len(found)} here and {len(known)} before; one of"
+            f" both lacks {others}.{hint}"
+        )
+    return found
+
+
+def _names(explainer, n_features: int, names) -> pd.Index:
+    if hasattr(explainer, "explain"):
+        names = explainer.get_feature_names_out()
+    elif isinstance(explainer, Pipeline) and len(explainer) > 1:
+        try:
+            names = explainer[:-1].get_feature_names_out(names)
+        except (AttributeError, ValueError):
+            names = ()
+    if len(names) != n_features:
+        names = [f"x{i}" for i in range(n_features)]
+    return pd.Index(names, dtype=object, tupleize_cols=False)
+
+
+def _best(explainer):
+    """The estimator that a search has found, or what is no search."""
+    return getattr(explainer, "best_estimator_", explainer)

@@ -1,0 +1,248 @@
+"""What can be refitted, on which samples, and what comes of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.datasets import make_classification
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_selection import SelectKBest
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import Lasso, LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+from torch import nn
+
+from sknninterp import ANTClassifier, PWPExplainer, TorchMLPClassifier
+from sknninterp.evaluation._repeats import (
+    check_refits,
+    draw_rows,
+    feature_labels,
+    fit_repeat,
+    importances_of,
+)
+
+# --- what can be fitted again -------------------------------------------------------------------
+
+FROZEN = FrozenEstimator(LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    ("explainer", "path"),
+    [
+        (FROZEN, "explainer is a FrozenEstimator"),
+        (PWPExplainer(nn.Linear(2, 2)), "explainer.estimator is a Linear"),
+        (PWPExplainer(make_pipeline(StandardScaler(), FROZEN)), r"explainer.estimator.steps\[-1\]"),
+        (
+            make_pipeline(StandardScaler(), PWPExplainer(FROZEN)),
+            r"explainer.steps\[-1\]\[1\].estim",
+        ),
+        (GridSearchCV(PWPExplainer(FROZEN), {}), "explainer.estimator.estimator is a Frozen"),
+        (TransformedTargetRegressor(FROZEN), "explainer.regressor is a FrozenEstimator"),
+    ],
+    ids=["frozen", "module", "pipeline", "explainer in a pipeline", "search", "target"],
+)
+def test_what_cannot_be_fitted_again(explainer, path):
+    with pytest.raises(ValueError, match=f"{path}.*which cannot be fitted again"):
+        check_refits(explainer)
+
+
+@pytest.mark.parametrize(
+    "explainer",
+    [
+        PWPExplainer(),
+        PWPExplainer(TorchMLPClassifier(module=nn.Linear(2, 2))),
+        PWPExplainer(make_pipeline(FrozenEstimator(StandardScaler()), ANTClassifier())),
+        RandomForestClassifier(),
+        GridSearchCV(make_pipeline("passthrough", LogisticRegression()), {}),
+    ],
+    ids=["default", "module", "frozen scaler", "forest", "search"],
+)
+def test_what_can_be_fitted_again(explainer):
+    check_refits(explainer)
+
+
+# --- samples ------------------------------------------------------------------------------------
+
+
+def rows_of(resampling, labels, n_samples=100, share=0.3, seed=0):
+    return draw_rows(resampling, share, n_samples, labels, np.random.RandomState(seed))
+
+
+@pytest.mark.parametrize("labels", [None, np.array(["a", "b", "b", "b"] * 25)], ids=["no", "two"])
+def test_a_bootstrap_draws_as_many_with_replacement(labels):
+    drawn = np.array([rows_of("bootstrap", labels, seed=seed) for seed in range(200)])
+    assert drawn.shape == (200, 100)
+    assert (np.diff(drawn, axis=1) >= 0).all()
+    distinct = np.mean([len(set(rows)) for rows in drawn.tolist()])
+    assert distinct == pytest.approx(63.4, abs=1)
+    counts = np.bincount(drawn.ravel(), minlength=100) / 200
+    assert counts.min() > 0.7
+    assert counts.max() < 1.3
+
+
+@pytest.mark.parametrize("labels", [None, np.array(["a", "b", "b", "b"] * 25)], ids=["no", "two"])
+def test_a_subsample_draws_a_share_without_replacement(labels):
+    drawn = [rows_of("subsample", labels, seed=seed) for seed in range(200)]
+    assert all(len(rows) == len(set(rows.tolist())) for rows in drawn)
+    assert {len(rows) for rows in drawn} == ({30} if labels is None else {8 + 22})
+    counts = np.bincount(np.concatenate(drawn), minlength=100) / 200
+    assert counts.min() > 0.18
+    assert counts.max() < 0.42
+
+
+@pytest.mark.parametrize("resampling", ["bootstrap", "subsample"])
+@pytest.mark.parametrize("form", [np.array, list, pd.Series, lambda y: np.array(y)[:, None]])
+def test_no_class_is_lost(resampling, form):
+    labels = ["rare"] + ["b"] * 60 + ["a"] * 39
+    for seed in range(20):
+        found = [labels[i] for i in rows_of(resampling, form(labels), seed=seed)]
+        assert found.count("rare") == 1
+        assert found.count("b") == (60 if resampling == "bootstrap" else 18)
+        assert found.count("a") == (39 if resampling == "bootstrap" else 12)
+
+
+# --- one repeat ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_classification(60, 5, random_state=0)
+
+
+def fit(explainer, X, y, number=0, seed=0, resampling="seed", one_thread=False):
+    return fit_repeat(number, seed, explainer, X, y, resampling, 0.5, True, one_thread)
+
+
+def test_everything_inside_is_seeded(data):
+    template = PWPExplainer(TorchMLPClassifier((4,), max_epochs=2))
+    one, two, other = (fit(template, *data, seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.feature_importances_, two.feature_importances_)
+    assert not np.allclose(one.feature_importances_, other.feature_importances_)
+    assert not hasattr(template, "estimator_")
+    assert template.random_state is None
+    assert one.estimator_.random_state is not None
+
+
+def test_what_is_seeded_by_torch_alone_is_seeded_too(data, global_rng_untouched):
+    class Drawn(LogisticRegression):
+        def fit(self, X, y):
+            super().fit(X, y)
+            self.coef_ = torch.rand(1, X.shape[1]).numpy()
+            return self
+
+    one, two, other = (fit(Drawn(), *data, seed=seed).coef_ for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, two)
+    assert not np.allclose(one, other)
+
+
+def test_frames_lists_and_series_are_resampled(data):
+    X, y = data
+    forms = [(X, y), (pd.DataFrame(X), pd.Series(y, index=range(100, 160))), (X, y.tolist())]
+    found = [fit(LogisticRegression(), *form, resampling="bootstrap").coef_ for form in forms]
+    np.testing.assert_allclose(found[1], found[0])
+    np.testing.assert_allclose(found[2], found[0])
+    rows = rows_of("bootstrap", y, n_samples=60, seed=0)
+    np.testing.assert_allclose(found[0], LogisticRegression().fit(X[rows], y[rows]).coef_)
+
+
+def test_an_error_tells_the_repeat(data):
+    with pytest.raises(ValueError, match="NaN") as caught:
+        fit(LogisticRegression(), np.full((60, 2), np.nan), data[1], number=7)
+    assert caught.value.__notes__ == ["This was in repeat 7."]
+
+
+@pytest.mark.parametrize("one_thread", [True, False])
+def test_threads(data, one_thread):
+    class Counted(LogisticRegression):
+        def fit(self, X, y):
+            self.threads_ = torch.get_num_threads()
+            return super().fit(X, y)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert fit(Counted(), *data, one_thread=one_thread).threads_ == (1 if one_thread else 2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+# --- what it found ------------------------------------------------------------------------------
+
+
+def test_importances_are_magnitudes_that_sum_to_1(data):
+    X, y = data
+    three = LogisticRegression().fit(X, y + (X[:, 0] > 0))
+    expected = np.abs(three.coef_).sum(0)
+    np.testing.assert_allclose(importances_of(three), expected / expected.sum())
+    lasso = Lasso(alpha=0.1).fit(X, -X[:, 0])
+    np.testing.assert_allclose(importances_of(lasso), [1, 0, 0, 0, 0], atol=1e-12)
+    assert importances_of(Lasso(alpha=100).fit(X, y)).tolist() == [0] * 5
+    forest = RandomForestClassifier(3).fit(X, y)
+    np.testing.assert_allclose(importances_of(forest), forest.feature_importances_)
+
+
+def test_importances_of_images_keep_their_shape():
+    class Images:
+        feature_importances_ = np.arange(12.0).reshape(3, 4)
+
+        def explain(self):
+            pass
+
+    found = importances_of(Images())
+    np.testing.assert_allclose(found, np.arange(12).reshape(3, 4) / 66)
+    assert feature_labels(Images(), found, ()).tolist() == [*np.ndindex(3, 4)]
+
+
+def test_where_importances_are_found(data):
+    X, y = data
+    pipeline = make_pipeline(StandardScaler(), SelectKBest(k=2), LogisticRegression()).fit(X, y)
+    search = GridSearchCV(pipeline, {"logisticregression__C": [1.0]}, cv=2).fit(X, y)
+    expected = np.abs(pipeline[-1].coef_[0]) / np.abs(pipeline[-1].coef_).sum()
+    np.testing.assert_allclose(importances_of(pipeline), expected)
+    np.testing.assert_allclose(importances_of(search), expected)
+    scores = importances_of(pipeline, lambda fitted: fitted[1].scores_)
+    np.testing.assert_allclose(scores, pipeline[1].scores_ / pipeline[1].scores_.sum())
+    named = importances_of(pipeline, "named_steps.logisticregression.coef_")
+    np.testing.assert_allclose(named, expected)
+    with pytest.raises(ValueError, match="should have `coef_` or `feature_importances_`"):
+        importances_of(SVC().fit(X, y))
+
+
+def test_importances_that_are_not_finite():
+    lasso = Lasso()
+    lasso.coef_ = np.array([1.0, np.nan, np.inf])
+    with pytest.raises(ValueError, match="Lasso: 2 of 3 importances are NaN"):
+        importances_of(lasso)
+
+
+def test_names_of_features(data):
+    X = pd.DataFrame(data[0], columns=["age", "bmi", "dose", "site", "sex"])
+    y = data[1]
+    X["site"] = np.where(X["site"] > 0, "a", "b")
+
+    def labels(explainer):
+        explainer.fit(X, y)
+        return feature_labels(explainer, importances_of(explainer), X.columns).tolist()
+
+    encode = make_column_transformer(
+        (OneHotEncoder(), ["site"]), remainder="passthrough", verbose_feature_names_out=False
+    )
+    encoded = ["site_a", "site_b", "age", "bmi", "dose", "sex"]
+    pipeline = make_pipeline(encode, LogisticRegression())
+    assert labels(pipeline) == encoded
+    assert labels(GridSearchCV(pipeline, {}, cv=2)) == encoded
+    network = make_pipeline(encode, TorchMLPClassifier((3,), max_epochs=1))
+    assert labels(PWPExplainer(network)) == list(X.columns)
+    assert labels(PWPExplainer(network, columns="transformed")) == encoded
+    X = X.drop(columns="site")
+    assert labels(LogisticRegression()) == list(X.columns)
+    # Columns turned round by a step that names none must not have the names of others.
+    turned = make_pipeline(FunctionTransformer(lambda X: X.iloc[:, ::-1]), LogisticRegression())
+    assert labels(turned) == ["x0", "x1", "x2", "x3"]
