@@ -38,19 +38,49 @@ def fitted_importances(estimator, seed, X, y, getter="auto"):
         If the estimator has no importances, or not one finite number for each column.
     """
     estimator = fit_samples(estimator, seed, Samples(X, y))
-    holder = _holder(estimator) if getter == "auto" else estimator
-    found = _get_feature_importances(holder, getter, transform_func="norm")
-    found = np.asarray(found, dtype=float)
-    name, n_features = type(estimator).__name__, _num_features(X)
+    found = own_importances(estimator, getter)
+    n_features = _num_features(X)
     if found.shape != (n_features,):
         raise ValueError(
-            f"{name}: importances of shape {found.shape} for {n_features} columns. There must be"
-            " one for each, so no step of a pipeline may add or drop columns, unless an explainer"
-            " around it names the columns it was given."
+            f"{type(estimator).__name__}: importances of shape {found.shape} for {n_features}"
+            " columns. There must be one for each, so no step of a pipeline may add or drop"
+            " columns, unless an explainer around it names the columns it was given."
         )
+    return found
+
+
+def own_importances(estimator, getter="auto"):
+    """How important a fitted estimator or explainer finds each feature.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted.
+    getter : "auto", str or callable, default="auto"
+        As for :func:`fitted_importances`.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        Magnitudes; of several rows of coefficients the sum. Of images in the shape of one image.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they are not finite.
+    """
+    holder = _holder(estimator) if getter == "auto" else estimator
+    if getter == "auto" and hasattr(holder, "explain"):
+        found = holder.feature_importances_
+    else:
+        found = _get_feature_importances(holder, getter, transform_func="norm")
+    found = np.asarray(found, dtype=float)
     if not np.isfinite(found).all():
         n_bad = np.sum(~np.isfinite(found))
-        raise ValueError(f"{name}: {n_bad} of {n_features} importances are NaN or infinite.")
+        raise ValueError(
+            f"{type(estimator).__name__}: {n_bad:,} of {found.size:,} importances are NaN or"
+            " infinite."
+        )
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -145,12 +145,6 @@ def check_k(k, n_features: int) -> None:
         raise ValueError(
             f"k={k!r} must be an integer from 1 to the number of features, {n_features}."
         )
-
-
-def check_share(value, name: str) -> None:
-    """Raise a ValueError unless the value is a number between 0 and 1."""
-    if not isinstance(value, Real) or not 0 < value < 1:
-        raise ValueError(f"{name}={value!r} must be a number between 0 and 1.")
 
 
 def _like(importances, array: np.ndarray):

@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
@@ -16,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 from torch import nn
 
 from sknninterp.estimators._folds import Samples, fit_samples, seeded_clone
+from sknninterp.evaluation._refits import own_importances
 from sknninterp.explainers.explanation import aggregate_importances
 
 # What an estimator calls the one inside it.
@@ -184,20 +184,7 @@ def importances_of(explainer, getter="auto") -> np.ndarray:
     ValueError
         If there are none, or they are not finite.
     """
-    if getter == "auto":
-        explainer = _best(explainer)
-        explainer = explainer[-1] if isinstance(explainer, Pipeline) else explainer
-    if getter == "auto" and hasattr(explainer, "explain"):
-        found = explainer.feature_importances_
-    else:
-        found = _get_feature_importances(explainer, getter, transform_func="norm", norm_order=1)
-    found = np.asarray(found, dtype=float)
-    if not np.isfinite(found).all():
-        n_bad = np.sum(~np.isfinite(found))
-        raise ValueError(
-            f"{type(explainer).__name__}: {n_bad:,} of {found.size:,} importances are NaN or"
-            " infinite."
-        )
+    found = own_importances(explainer, getter)
     return aggregate_importances(found[None], has_outputs=False)
 
 

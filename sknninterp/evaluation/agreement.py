@@ -10,9 +10,9 @@ import pandas as pd
 from scipy.stats import kendalltau, norm, rankdata
 from scipy.stats import t as student
 
+from sknninterp.evaluation._checks import check_inside
 from sknninterp.evaluation._repeat_ranks import (
     check_selected,
-    check_share,
     places_of,
     ranks,
     repeated,
@@ -134,7 +134,7 @@ def rank_biased_overlap(importances, persistence=0.9):
     >>> round(rank_biased_overlap([[3, 2, 1], [3, 1, 2]], persistence=0.5), 4)
     0.875
     """
-    check_share(persistence, "persistence")
+    check_inside("persistence", persistence, 0, 1)
     return _mean_of_pairs(_overlap_matrix(repeated(importances), persistence))
 
 
@@ -359,7 +359,7 @@ def nogueira(selected, confidence_level=0.95):
     >>> round(found.stability, 4), round(found.lower, 4), round(found.upper, 4)
     (0.4643, 0.3061, 0.6225)
     """
-    check_share(confidence_level, "confidence_level")
+    check_inside("confidence_level", confidence_level, 0, 1)
     z = check_selected(selected).astype(float)
     n_repeats, n_features = z.shape
     shares = z.mean(0)
@@ -463,7 +463,7 @@ def stability(importances, k=10, confidence_level=0.95):
     >>> stability([[3, 2, 1], [3, 1, 2], [3, 2, 1]], k=1).loc["kuncheva"].tolist()
     [1.0, 1.0, 1.0]
     """
-    check_share(confidence_level, "confidence_level")
+    check_inside("confidence_level", confidence_level, 0, 1)
     array = repeated(importances)
     selected = top_k(array, k)
     matrices = {name: matrix(array) for name, matrix in _OF_RANKS.items()}

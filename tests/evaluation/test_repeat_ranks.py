@@ -9,7 +9,6 @@ import pytest
 from sknninterp.evaluation._repeat_ranks import (
     check_importances,
     check_selected,
-    check_share,
     places_of,
     ranks,
     repeated,
@@ -100,10 +99,3 @@ def test_selections_are_true_or_false():
     assert check_selected([[1, 0], [0, 1]]).dtype == bool
     with pytest.raises(ValueError, match="True and False"):
         check_selected([[1, 2], [0, 1]])
-
-
-@pytest.mark.parametrize("value", [0, 1, -0.1, "0.9", None])
-def test_shares_are_between_0_and_1(value):
-    check_share(0.9, "confidence_level")
-    with pytest.raises(ValueError, match="confidence_level=.* between 0 and 1"):
-        check_share(value, "confidence_level")
