@@ -1,6 +1,6 @@
 """Does pretraining by restricted Boltzmann machines help? The published table, and few labels.
 
-    python -m benchmarks.rbm_pretraining [--seeds 3] [--epochs 90] [--deep-epochs 30]
+    python -m benchmarks.rbm_pretraining [--seeds 3] [--epochs 90] [--deep-epochs 15]
         [--work FOLDER] [--part I/N] [--gather]
 
 MNIST, pixels from 0 to 1, batches of 128. Each hidden layer of 784-800-800-10 (and of
@@ -190,7 +190,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=90)
-    parser.add_argument("--deep-epochs", type=int, default=30)
+    parser.add_argument("--deep-epochs", type=int, default=15)
     parser.add_argument("--work", type=Path, default=Path("rbm-pretraining"))
     parser.add_argument("--part", default="1/1")
     parser.add_argument("--gather", action="store_true", help="only write what is finished")
