@@ -29,17 +29,18 @@ def mean_explanation(explanations: Iterable[Explanation]) -> Explanation:
     """
     explanations = iter(explanations)
     first = next(explanations)
-    data, bases, values = first.data, first.base_values, first.values.astype(float)
+    data, values = first.data, first.values.astype(float)
+    sums = {"base_values": first.base_values, "gaps": first.gaps}
     n_explanations = 1
     for other in explanations:
         check_alike(n_explanations, first, other)
         values += other.values
-        bases = None if bases is None else bases + other.base_values
+        sums = {k: None if v is None else v + getattr(other, k) for k, v in sums.items()}
         data = data if _same(data, other.data) else None
         n_explanations += 1
     return first._replace(
         values=(values / n_explanations).astype(first.values.dtype),
-        base_values=None if bases is None else bases / n_explanations,
+        **{k: None if v is None else v / n_explanations for k, v in sums.items()},
         data=data,
         method=f"{first.method}, mean of {n_explanations}",
     )
@@ -72,6 +73,7 @@ def quantiles(explanations: list[Explanation], shares) -> list[Explanation]:
         first._replace(
             values=values,
             base_values=None,
+            gaps=None,
             data=data,
             method=f"{first.method}, {100 * share:.4g} % of {len(explanations)}",
         )
@@ -104,7 +106,7 @@ def explain_labels(explainer, X, labels: np.ndarray) -> Explanation:
 
     names = getattr(X, "index", None)
     return parts[0]._replace(
-        **{name: joined(name) for name in ("values", "base_values", "data")},
+        **{name: joined(name) for name in ("values", "base_values", "gaps", "data")},
         sample_names=np.arange(len(labels)) if names is None else names,
         output_names=None,
         target=labels,

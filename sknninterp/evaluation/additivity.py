@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from numbers import Real
 
 import numpy as np
@@ -14,6 +13,12 @@ from sklearn.utils.validation import _num_samples
 from sknninterp.estimators._network import as_table, find_network
 from sknninterp.evaluation._outputs import ExplainedOutput, all_outputs
 from sknninterp.evaluation._rankings import own_target
+from sknninterp.explainers._completeness import (
+    TOLERANCE,
+    CompletenessWarning,
+    relative_gaps,
+    warn_of_gaps,
+)
 from sknninterp.explainers._layers import find_node, layer_nodes
 from sknninterp.explainers.explanation import Explanation
 from sknninterp.explainers.influence import InfluentialScores
@@ -28,25 +33,15 @@ _N_SAMPLES = 32
 _MOST_SCORES = 2**25
 
 
-class CompletenessWarning(UserWarning):
-    """Attributions that ought to add up to the output do not.
-
-    Examples
-    --------
-    >>> from sknninterp.evaluation.additivity import CompletenessWarning
-    >>> issubclass(CompletenessWarning, UserWarning)
-    True
-    """
-
-
-def completeness(explanation, estimator, X, *, tolerance=0.05, output="logit"):
+def completeness(explanation, estimator, X, *, tolerance=TOLERANCE, output="logit"):
     r"""Gap between what attributions add up to and the output that they explain.
 
     An explanation with base values claims that these and the attributions of a sample sum to its
     output (completeness, or local accuracy [1]_). Of the explainers of this package those with a
-    baseline claim it, such as integrated gradients, with an error of its quadrature. Where the
-    claim fails for any sample there is a :class:`CompletenessWarning`, which nothing here switches
-    off.
+    baseline claim it, such as integrated gradients, with an error of its quadrature. Their
+    `explain` takes the same measure (`Explanation.gaps`); here it is taken again, of explanations
+    from anywhere, with the estimator as the judge. Where the claim fails for any sample there is a
+    :class:`CompletenessWarning`, which nothing here switches off.
 
     Parameters
     ----------
@@ -108,7 +103,8 @@ def completeness(explanation, estimator, X, *, tolerance=0.05, output="logit"):
     bases = np.asarray(explanation.base_values, dtype=float).reshape(shape)
     axes = tuple(range(1, 1 + len(explanation.feature_shape)))
     totals = explanation.values.sum(axes, dtype=float).reshape(shape) + bases
-    relative = _relative(totals - values, values - bases)
+    gaps = totals - values
+    relative = relative_gaps(gaps, values - bases)
     n_outputs = values.shape[1]
     table = pd.DataFrame(
         {
@@ -116,12 +112,13 @@ def completeness(explanation, estimator, X, *, tolerance=0.05, output="logit"):
             "output": labels.ravel(),
             "total": totals.ravel(),
             "value": values.ravel(),
-            "gap": (totals - values).ravel(),
+            "gap": gaps.ravel(),
             "relative_gap": relative.ravel(),
             "complete": (relative <= tolerance).ravel(),
         }
     )
-    _warn(explanation.method, table, tolerance)
+    names = explanation.sample_names
+    warn_of_gaps(explanation.method, gaps, relative, names, labels, tolerance, stacklevel=2)
     return table
 
 
@@ -139,28 +136,6 @@ def _explained(explanation, estimator, X, scale):
         raise ValueError(f"The estimator has no output {unknown.pop()!r}; there are {known}.")
     places = [known.index(label) for label in labels.tolist()]
     return np.broadcast_to(labels, (len(values), len(labels))), values[:, places]
-
-
-def _relative(gaps, changes) -> np.ndarray:
-    """Gaps over the changes that are to be explained, or over their root mean square."""
-    scales = np.maximum(np.abs(changes), np.sqrt((changes**2).mean(0)))
-    unexplained = np.where(gaps == 0, 0.0, np.inf)  # where there is nothing to explain
-    return np.divide(np.abs(gaps), scales, out=unexplained, where=scales > 0)
-
-
-def _warn(method, table: pd.DataFrame, tolerance) -> None:
-    beyond = table[~table["complete"]]
-    if beyond.empty:
-        return
-    worst = beyond.loc[beyond["relative_gap"].idxmax()]
-    warnings.warn(
-        f"{method or 'Explanation'}: attributions and base value miss the output by more than"
-        f" {tolerance:.0%} for {beyond['sample'].nunique():,} of {table['sample'].nunique():,}"
-        f" samples. The largest gap is {worst['gap']:.3g} ({worst['relative_gap']:.0%} of what is"
-        f" to be explained), for sample {worst['sample']} and output {worst['output']}.",
-        CompletenessWarning,
-        stacklevel=3,
-    )
 
 
 # --- influential scores -------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from sknninterp.estimators._network import (
 )
 from sknninterp.estimators.mlp import TorchMLPClassifier
 from sknninterp.explainers._batches import Batch, Choice, Reading, Rows, pick_outputs
+from sknninterp.explainers._completeness import warn_if_incomplete
 from sknninterp.explainers._explanation_index import is_sequence
 from sknninterp.explainers._outputs import Outputs
 from sknninterp.explainers.columns import (
@@ -42,6 +43,7 @@ from sknninterp.explainers.columns import (
     transformed_feature_names,
 )
 from sknninterp.explainers.explanation import Explanation, aggregate_importances
+from sknninterp.nn.gradients import run_logits
 from sknninterp.nn.graph import Graph, evaluation
 
 # A batch of contributions takes about this much where the user sets no batch size.
@@ -96,7 +98,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         """Hook: it has been."""
 
     def _base_values(self, graph: Graph) -> Tensor | None:
-        """What the contributions to each output add to, (n_outputs,), where they add up."""
+        """What the contributions to each logit add to, (n_outputs,), where they add up."""
         return None
 
     def _data(self, graph: Graph, inputs: Tensor) -> Tensor:
@@ -242,14 +244,18 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             else:
                 choice = Choice.of_positions(positions, signs, inputs.device)
             values = choice.finish(contributions(inputs, choice.outputs))
-            base_values = self._base_values(graph)
+            base_values, gaps = self._base_values(graph), None
             if base_values is not None:
-                base_values = base_values.expand(len(inputs), -1)
-                base_values = choice.finish(pick_outputs(base_values, choice.outputs))
+                changes = run_logits(graph, inputs) - base_values
+                base_values, changes = (
+                    choice.finish(pick_outputs(of_all, choice.outputs))
+                    for of_all in (base_values.expand(len(inputs), -1), changes)
+                )
+                gaps = values.sum(tuple(range(1, inputs.ndim)), dtype=float) - changes
             data = self._data(graph, inputs)
         if reading.origins is not None:
             values = sum_to_original(values, reading.origins)
-        return Batch(values, base_values, data, predicted, reading, contributions)
+        return Batch(values, base_values, gaps, data, predicted, reading, contributions)
 
     # -- explain ---------------------------------------------------------------------------------
 
@@ -274,28 +280,38 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         ------
         ValueError
             If X has other columns than in `fit`, or no output has such a label.
+
+        Warns
+        -----
+        CompletenessWarning
+            If contributions and base values, where there are any, miss the output by more than 5 %
+            of what is to be explained.
         """
         X = self._known_table(X)
         positions, signs, labels = self._outputs.choose(target, self._is_signed)
         as_given = self._explains_data
-        values, base_values, data, predicted = (Rows(_num_samples(X)) for _ in range(4))
+        values, base_values, gaps, data, predicted = (Rows(_num_samples(X)) for _ in range(5))
         for batch in self._batches(X, positions, signs):
             values.add(batch.values)
             base_values.add(batch.base_values)
+            gaps.add(batch.gaps)
             predicted.add(batch.predicted)
             if not as_given:
                 data.add(batch.data.cpu().numpy())
-        return Explanation(
+        explanation = Explanation(
             values.array,
             data=np.asarray(_dense(X)) if as_given else data.array,
             feature_names=self._feature_names_out,
             output_names=labels,
             base_values=base_values.array,
+            gaps=gaps.array,
             sample_names=getattr(X, "index", None),
             method=self.method,
             signed=self._is_signed,
             target=None if predicted.array is None else self._outputs.labels[predicted.array],
         )
+        warn_if_incomplete(explanation, stacklevel=2)
+        return explanation
 
     @property
     def _explains_data(self) -> bool:

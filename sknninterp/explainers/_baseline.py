@@ -10,7 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
-from sknninterp.nn.gradients import logits_of
+from sknninterp.nn.gradients import run_logits
 from sknninterp.nn.graph import Graph, prototype
 
 
@@ -32,8 +32,7 @@ class FromBaseline:
     def _base_values(self, graph: Graph) -> Tensor:
         """What the contributions to each output add to, (n_outputs,): the baseline's logits."""
         baseline = torch.from_numpy(self.baseline_[None]).to(prototype(graph.module))
-        logits = logits_of(graph)
-        return graph.run(baseline, [logits])[logits].flatten().detach()
+        return run_logits(graph, baseline)[0].detach()
 
     def _find_baseline(self, X) -> np.ndarray:
         if isinstance(self.baseline, str) and self.baseline == "mean":

@@ -31,6 +31,7 @@ class Batch:
 
     values: np.ndarray
     base_values: np.ndarray | None
+    gaps: np.ndarray | None
     data: Tensor
     predicted: np.ndarray | None  # position of each sample's predicted class, if that is explained
     reading: Reading

@@ -82,13 +82,13 @@ def check_output_names(labels, shape):
     return labels
 
 
-def check_base_values(base_values, shape):
-    """Return finite base values of the given shape, or None."""
-    if base_values is None:
+def check_per_output(values, name, shape):
+    """Return finite values of the given shape, or None."""
+    if values is None:
         return None
-    array = finite(base_values, "base_values")
+    array = finite(values, name)
     if array.shape != shape:
-        raise ValueError(f"base_values must have shape {shape}, got {array.shape}.")
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
     return array
 
 

@@ -59,6 +59,8 @@ class Explanation:
         which output `values` without such an axis are about; None leaves that open.
     base_values : array-like of shape (n_samples[, n_outputs]), default=None
         What the attributions of a sample are added to; None if they do not add up to the output.
+    gaps : array-like of shape (n_samples[, n_outputs]), default=None
+        By how much base value and attributions exceed the output that they claim to add up to.
     sample_names : sequence of shape (n_samples,), default=None
         Names of the samples, such as a DataFrame's index; None numbers them from 0. Slices keep
         the names, so that a sample can be recognised.
@@ -74,7 +76,7 @@ class Explanation:
 
     Attributes
     ----------
-    values, data, feature_names, output_names, base_values, sample_names : ndarray or None
+    values, data, feature_names, output_names, base_values, gaps, sample_names : ndarray or None
         As above, read-only. `output_names` is a scalar or None if there is no output axis.
     method, value_label, signed, target
         As above.
@@ -83,7 +85,7 @@ class Explanation:
     ------
     ValueError
         If shapes or numbers of names do not fit `values`, if output names repeat, or if `values`
-        or `base_values` hold NaN or infinite numbers.
+        or `base_values` or `gaps` hold NaN or infinite numbers.
 
     Examples
     --------
@@ -110,6 +112,7 @@ class Explanation:
         feature_names=None,
         output_names=None,
         base_values=None,
+        gaps=None,
         sample_names=None,
         method=None,
         value_label=None,
@@ -127,7 +130,8 @@ class Explanation:
             self._feature_names = checks.names(feature_names, "feature_names", self.n_features)
         shape = (len(self), self.n_outputs) if self._has_outputs else (len(self),)
         self._output_names = checks.check_output_names(output_names, shape[1:])
-        self._base_values = checks.check_base_values(base_values, shape)
+        self._base_values = checks.check_per_output(base_values, "base_values", shape)
+        self._gaps = checks.check_per_output(gaps, "gaps", shape)
         sample_names = np.arange(len(self)) if sample_names is None else sample_names
         self._sample_names = checks.names(sample_names, "sample_names", len(self))
         self._method = method
@@ -148,6 +152,7 @@ class Explanation:
     base_values = property(
         lambda self: self._base_values, doc="What attributions are added to, or None."
     )
+    gaps = property(lambda self: self._gaps, doc="Base values and attributions less outputs.")
     sample_names = property(lambda self: self._sample_names, doc="Names of the samples.")
     method = property(lambda self: self._method, doc="Short name of the method.")
     value_label = property(lambda self: self._value_label, doc="What the values measure.")
@@ -242,12 +247,11 @@ class Explanation:
         own_target = isinstance(self.target, np.ndarray)
         return self._replace(
             values=_take(self.values, chosen),
-            data=None if self.data is None else _take(self.data, chosen[:n_axes]),
+            data=_take(self.data, chosen[:n_axes]),
             feature_names=None if self.is_image else self.feature_names[chosen[1]],
             output_names=self.output_names[outputs[0]] if outputs else self.output_names,
-            base_values=(
-                None if self.base_values is None else _take(self.base_values, [samples, *outputs])
-            ),
+            base_values=_take(self.base_values, [samples, *outputs]),
+            gaps=_take(self.gaps, [samples, *outputs]),
             sample_names=self.sample_names[samples],
             target=self.target[samples] if own_target else self.target,
         )
@@ -258,7 +262,8 @@ class Explanation:
         return self._replace(
             values=self.values[..., 0],
             output_names=label,
-            base_values=None if self.base_values is None else self.base_values[:, 0],
+            base_values=_take(self.base_values, [slice(None), 0]),
+            gaps=_take(self.gaps, [slice(None), 0]),
             target=label,
         )
 
@@ -473,6 +478,7 @@ _FIELDS = (
     "feature_names",
     "output_names",
     "base_values",
+    "gaps",
     "sample_names",
     "method",
     "value_label",
@@ -482,7 +488,9 @@ _FIELDS = (
 
 
 def _take(array, chosen):
-    """Select along each axis on its own."""
+    """Select along each axis on its own; of None, None."""
+    if array is None:
+        return None
     for axis, one in enumerate(chosen):
         array = array[(slice(None),) * axis + (one,)]
     return array

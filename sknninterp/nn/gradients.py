@@ -49,6 +49,18 @@ def logits_of(graph: Graph) -> Node:
     return node.inputs[0] if closes else graph.logits
 
 
+def run_logits(graph: Graph, x: Tensor) -> Tensor:
+    """Logits of samples, (n_samples, n_outputs).
+
+    Parameters
+    ----------
+    graph : Graph
+    x : Tensor of shape (n_samples, ...)
+    """
+    node = logits_of(graph)
+    return graph.run(x, [node])[node].flatten(1)
+
+
 def gradients(
     graph: Graph, x: Tensor, rows: Tensor | None = None, source: Node | None = None
 ) -> Tensor:

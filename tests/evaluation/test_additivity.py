@@ -113,19 +113,26 @@ class Incomplete(IntegratedGradientsExplainer):
         return lambda inputs, outputs: contributions(inputs, outputs) / 2
 
 
+def incomplete(model, X, target=None):
+    explainer = Incomplete(model).fit(X)
+    with pytest.warns(CompletenessWarning, match=r"^Half: .* for \d+ of 50 samples"):
+        return explainer.explain(X, target)
+
+
 @pytest.mark.parametrize("target", [None, "predicted"])
 def test_an_explainer_that_is_not_complete_is_caught(data, model, target):
     X = data[0]
-    explanation = Incomplete(model).fit(X).explain(X, target)
+    explanation = incomplete(model, X, target)
     with pytest.warns(CompletenessWarning, match=r"^Half: .* for \d+ of 50 samples"):
         table = completeness(explanation, model, X)
     assert not table["complete"].all()
+    np.testing.assert_allclose(explanation.gaps.ravel(), table["gap"], atol=1e-5)
 
 
 @pytest.mark.parametrize("tolerance", [0, 0.21, np.inf, np.nan, None, "0.1"], ids=repr)
 def test_no_tolerance_switches_the_warning_off(data, model, tolerance):
     X = data[0]
-    explanation = Incomplete(model).fit(X).explain(X)
+    explanation = incomplete(model, X)
     with pytest.raises(ValueError, match="must be above 0 and at most 0.2"):
         completeness(explanation, model, X, tolerance=tolerance)
     with pytest.warns(CompletenessWarning):
@@ -146,7 +153,7 @@ def test_bad_input(data, model):
         completeness(PWPExplainer(model).fit(X).explain(X), model, X)
     with pytest.raises(ValueError, match="does not claim to add up"):
         completeness(X, model, X)
-    explanation = IntegratedGradientsExplainer(model).fit(X).explain(X)
+    explanation = IntegratedGradientsExplainer(model, n_steps=300).fit(X).explain(X)
     with pytest.raises(ValueError, match="explanation has 50 samples, X 10"):
         completeness(explanation, model, X[:10])
     other = Explanation(np.ones((50, 5, 1)), output_names=["far"], base_values=np.ones((50, 1)))

@@ -20,11 +20,13 @@ TWO = [[[3, 2], [5, -4]]]
 
 
 def test_mean_by_hand():
-    one = explanation(ONE, base_values=[[1, 1]], data=[["a", np.nan]], sample_names=["patient 7"])
-    two = explanation(TWO, base_values=[[2, 0]], data=[["a", np.nan]], sample_names=["patient 7"])
+    more = {"data": [["a", np.nan]], "sample_names": ["patient 7"]}
+    one = explanation(ONE, base_values=[[1, 1]], gaps=[[1, 2]], **more)
+    two = explanation(TWO, base_values=[[2, 0]], gaps=[[0, -4]], **more)
     mean = mean_explanation(iter([one, two]))
     np.testing.assert_array_equal(mean.values, [[[2, 2], [4, 0]]])
     np.testing.assert_array_equal(mean.base_values, [[1.5, 0.5]])
+    np.testing.assert_array_equal(mean.gaps, [[0.5, -1]])
     assert mean.data.tolist()[0][0] == "a"
     assert mean.sample_names.tolist() == ["patient 7"]
     assert mean.feature_names.tolist() == ["age", "dose"]
@@ -51,11 +53,14 @@ def test_data_that_differ_are_left_out():
 
 
 def test_quantiles_by_hand():
-    parts = [explanation([[[i, -i], [0, 1]]], base_values=[[0, 0]]) for i in (0, 1, 2, 4, 8)]
+    parts = [
+        explanation([[[i, -i], [0, 1]]], base_values=[[0, 0]], gaps=[[0, 0]])
+        for i in (0, 1, 2, 4, 8)
+    ]
     lower, upper = quantiles(parts, (0.25, 0.75))
     np.testing.assert_array_equal(lower.values, [[[1, -4], [0, 1]]])
     np.testing.assert_array_equal(upper.values, [[[4, -1], [0, 1]]])
-    assert lower.base_values is None
+    assert lower.base_values is None and lower.gaps is None
     assert lower.method == "PWP, 25 % of 5"
     assert upper.feature_names.tolist() == ["age", "dose"]
 

@@ -58,6 +58,7 @@ def table():
         feature_names=list(data.columns),
         output_names=["benign", "malignant", "unclear"],
         base_values=rng.normal(size=(6, 3)),
+        gaps=rng.normal(size=(6, 3)),
         sample_names=[f"patient {i}" for i in range(6)],
         method="PWP",
     )
@@ -82,7 +83,15 @@ def assert_same():
 
 
 def _assert_same(one, other):
-    for name in ("values", "data", "feature_names", "output_names", "base_values", "sample_names"):
+    for name in (
+        "values",
+        "data",
+        "feature_names",
+        "output_names",
+        "base_values",
+        "gaps",
+        "sample_names",
+    ):
         a, b = getattr(one, name), getattr(other, name)
         assert type(a) is type(b), name
         if isinstance(a, np.ndarray):

@@ -53,7 +53,11 @@ from sknninterp import (
 from sknninterp.explainers import _base
 from sknninterp.explainers.columns import ColumnOriginError
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Few steps do not add up.
+    pytest.mark.filterwarnings("ignore::sknninterp.evaluation.CompletenessWarning"),
+]
 
 EXPLAINERS = {
     "PWP": PWPExplainer,

@@ -53,7 +53,15 @@ def test_asarray_is_the_values(table):
 
 
 def test_arrays_cannot_be_written_to(table):
-    for name in ("values", "data", "feature_names", "output_names", "base_values", "sample_names"):
+    for name in (
+        "values",
+        "data",
+        "feature_names",
+        "output_names",
+        "base_values",
+        "gaps",
+        "sample_names",
+    ):
         with pytest.raises(ValueError, match="read-only"):
             getattr(table, name)[0] = 0
         with pytest.raises(AttributeError):
@@ -97,6 +105,7 @@ def test_everything_about_a_sample_moves_with_it(table, rows):
     assert selected.sample_names.tolist() == [f"patient {i}" for i in expected]
     assert selected.data.tolist() == [table.data[i].tolist() for i in expected]
     assert selected.base_values.tolist() == [table.base_values[i].tolist() for i in expected]
+    assert selected.gaps.tolist() == [table.gaps[i].tolist() for i in expected]
 
 
 def test_targets_of_single_samples_are_sliced():

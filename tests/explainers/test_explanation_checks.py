@@ -48,6 +48,7 @@ def test_lists_of_mixed_data_stay_mixed():
         (np.ones((2, 3)), {"data": np.ones((3, 2))}, r"data must have shape \(2, 3\).*\(3, 2\)"),
         (np.ones((2, 3)), {"base_values": np.ones((2, 3))}, r"base_values must have shape \(2,\)"),
         (np.ones((2, 3)), {"base_values": [1.0, np.nan]}, "base_values holds 1 NaN"),
+        (np.ones((2, 3)), {"gaps": np.ones(3)}, r"gaps must have shape \(2,\)"),
         (np.ones((2, 3)), {"target": ["a", "b", "c"]}, "target must hold 2 entries"),
     ],
 )

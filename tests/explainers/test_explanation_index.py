@@ -62,6 +62,7 @@ def test_one_output_drops_its_axis(table, key):
     selected = table[key]
     np.testing.assert_array_equal(selected.values, table.values[:, :, 1])
     np.testing.assert_array_equal(selected.base_values, table.base_values[:, 1])
+    np.testing.assert_array_equal(selected.gaps, table.gaps[:, 1])
     assert selected.output_names == "malignant" and not selected.has_outputs
     assert selected.target == "malignant"
 

@@ -20,7 +20,11 @@ from sknninterp.explainers import gradient
 from sknninterp.explainers.gradient import GradientXInputExplainer, IntegratedGradientsExplainer
 from sknninterp.nn.gradients import quadrature
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    # Few steps do not add up.
+    pytest.mark.filterwarnings("ignore::sknninterp.evaluation.CompletenessWarning"),
+]
 
 EXPLAINERS = [GradientXInputExplainer, IntegratedGradientsExplainer]
 both = pytest.mark.parametrize("explainer", EXPLAINERS, ids=lambda e: e.__name__)
