@@ -59,6 +59,15 @@ def peak_memory_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def _arguments() -> list[str]:
+    """The command line's, without the folder of unfinished work, which says nothing elsewhere."""
+    given = sys.argv[1:]
+    if "--work" in given:
+        place = given.index("--work")
+        del given[place : place + 2]
+    return given
+
+
 def write(name: str, results: dict) -> Path:
     """Write results with the command, versions and machine that made them."""
     import numpy
@@ -67,7 +76,7 @@ def write(name: str, results: dict) -> Path:
     import torch
 
     about = {
-        "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", f"benchmarks.{name}", *_arguments()]),
         "versions": {
             "python": platform.python_version(),
             **{m.__name__: m.__version__ for m in (torch, sklearn, skorch, numpy)},
