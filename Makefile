@@ -20,7 +20,7 @@ WORKERS ?= auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-readmission test lint types format bench clean distclean
+.PHONY: help demo demo-readmission test coverage lint types format bench clean distclean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -32,7 +32,10 @@ demo: $(DEMO_ENV) ## rank the features of the breast-cancer data, into demo-outp
 demo-readmission: $(DEMO_ENV) ## the same on 99,343 hospital encounters, into demo-readmission-output/
 	@$(PY) -m sknninterp.cli demo --data readmission --out demo-readmission-output
 
-test: lint ## every check: lint, tests, doctests, coverage
+test: lint ## every check: lint, tests, doctests, examples
+	@$(PYTEST) -n $(WORKERS)
+
+coverage: $(TEST_ENV) ## the tests again, half as long again, with the lines and branches they miss
 	@$(PYTEST) -n $(WORKERS) --cov
 
 lint: $(TEST_ENV) ## style, formatting and the direction of imports

@@ -37,7 +37,6 @@ DEFAULTS = [
     TorchMLPRegressor(),
     ANTClassifier(),
     ANTRegressor(),
-    ActivationAuxClassifier(),
     RBM(),
     RBMPretrainedMLP(),
     RBMPretrainedMLPRegressor(),
@@ -66,8 +65,9 @@ VARIANTS = [
     PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
 ]
 
-# Few repeats of small networks: every check would fit twenty, or fifty.
-REPEATING = [
+# Few epochs of the auxiliary networks, few repeats of small ones: every check would take seconds.
+COSTLY = [
+    ActivationAuxClassifier(aux_epochs=10, lr=0.02),
     RepeatedExplainer(PWPExplainer(TorchMLPClassifier((8,), lr=0.03, max_epochs=30)), n_repeats=2),
 ]
 # They select little of the checks' data, and warn.
@@ -109,8 +109,8 @@ def test_variants(estimator, check):
     check(estimator)
 
 
-@parametrize_with_checks(REPEATING)
-def test_repeating_estimators(estimator, check):
+@parametrize_with_checks(COSTLY)
+def test_costly_estimators(estimator, check):
     check(estimator)
 
 
@@ -123,7 +123,7 @@ def test_selectors(estimator, check):
 def test_every_public_estimator_is_checked():
     public = {getattr(sknninterp, name) for name in sknninterp.__all__}
     estimators = {o for o in public if isinstance(o, type) and issubclass(o, BaseEstimator)}
-    checked = {type(estimator) for estimator in [*DEFAULTS, *REPEATING, *SELECTORS]}
+    checked = {type(estimator) for estimator in [*DEFAULTS, *COSTLY, *SELECTORS]}
     assert checked == estimators
     assert all(failures_of_a_variant(estimator) == {} for estimator in DEFAULTS)
 

@@ -48,7 +48,9 @@ def warn_if_incomplete(explanation, stacklevel) -> None:
     axes = tuple(range(1, 1 + len(explanation.feature_shape)))
     gaps = explanation.gaps.astype(float).reshape(len(explanation), -1)
     changes = explanation.values.sum(axes, dtype=float).reshape(gaps.shape) - gaps
-    labels = explanation.output_names if explanation.has_outputs else explanation.target
+    labels = explanation.output_names
+    if labels is None:  # each sample's own
+        labels = explanation.target
     warn_of_gaps(
         explanation.method,
         gaps,

@@ -58,7 +58,7 @@ def run_logits(graph: Graph, x: Tensor) -> Tensor:
     x : Tensor of shape (n_samples, ...)
     """
     node = logits_of(graph)
-    return graph.run(x, [node])[node].flatten(1)
+    return graph.run(x, [node])[node].reshape(len(x), -1)
 
 
 def gradients(

@@ -44,6 +44,7 @@ def test_gaps_are_totals_less_logits(fitted, target):
     with pytest.warns(CompletenessWarning, match="^Integrated gradients: .* 5%") as seen:
         explanation = explainer.explain(X, target)
     assert [one.filename for one in seen] == [__file__]
+    assert str(seen[0].message)[:-1].split()[-1] in ("1" if target == 1 else "012")
     logits = network.decision_function(X)
     chosen = {
         "None": logits,
