@@ -59,24 +59,23 @@ def peak_memory_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _arguments() -> list[str]:
-    """The command line's, without the folder of unfinished work, which says nothing elsewhere."""
-    given = sys.argv[1:]
-    if "--work" in given:
-        place = given.index("--work")
-        del given[place : place + 2]
-    return given
+def without_work(arguments: list[str]) -> list[str]:
+    """A command line without the folder of unfinished work, which says nothing elsewhere."""
+    if "--work" not in arguments:
+        return arguments
+    place = arguments.index("--work")
+    return arguments[:place] + arguments[place + 2 :]
 
 
-def write(name: str, results: dict) -> Path:
-    """Write results with the command, versions and machine that made them."""
+def about(command: list[str]) -> dict:
+    """What made some results: the command, versions and the machine."""
     import numpy
     import sklearn
     import skorch
     import torch
 
-    about = {
-        "command": " ".join(["python", "-m", f"benchmarks.{name}", *_arguments()]),
+    return {
+        "command": " ".join(without_work(command)),
         "versions": {
             "python": platform.python_version(),
             **{m.__name__: m.__version__ for m in (torch, sklearn, skorch, numpy)},
@@ -88,8 +87,13 @@ def write(name: str, results: dict) -> Path:
             "cuda": torch.cuda.is_available(),
         },
     }
+
+
+def write(name: str, results: dict) -> Path:
+    """Write results with the command, versions and machine that made them."""
+    made_by = about(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({**about, **results}, indent=1) + "\n")
+    path.write_text(json.dumps({**made_by, **results}, indent=1) + "\n")
     print(f"\nwritten: benchmarks/results/{path.name}")
     return path
