@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
+from sknninterp.nn.stacked import batch_bounds
 
 # Rows read at a time where nothing is learnt: larger batches need fewer calls.
 _EVALUATION_ROWS = 1024
@@ -72,11 +73,7 @@ class TensorBatches:
     def __init__(self, data: TensorData, batch_size: int, shuffle: bool):
         self.data = data
         self.shuffle = shuffle
-        n = len(data)
-        stops = list(range(batch_size, n, batch_size))
-        if stops and n - stops[-1] == 1 and batch_size > 1:
-            stops.pop()
-        self._bounds = list(zip([0, *stops], [*stops, n], strict=True))
+        self._bounds = batch_bounds(len(data), batch_size)
 
     def __len__(self):
         return len(self._bounds)

@@ -107,7 +107,10 @@ class Histogram:
         self.counts = torch.zeros(n_units, n_bins, dtype=torch.float64, device=edges.device)
 
     def add(self, values: Tensor, weight: Tensor | None = None) -> None:
-        """Count values (n, n_units, ...positions); each sample with its weight."""
+        """Count values (n, n_units, ...positions); each sample with its weight, or each unit's.
+
+        Weights have the shape (n,) or (n, n_units).
+        """
         n_units, n_bins = self.counts.shape
         rows = values.detach().movedim(1, 0).reshape(n_units, -1)
         bins = self._bins(rows.contiguous())
@@ -115,8 +118,8 @@ class Histogram:
         weights = None
         if weight is not None:
             per_sample = rows.shape[1] // len(weight)
-            one_row = weight.to(bins.device, torch.float64).repeat_interleave(per_sample)
-            weights = one_row.expand(n_units, -1).reshape(-1)
+            weight = weight.to(bins.device, torch.float64).repeat_interleave(per_sample, 0)
+            weights = weight.movedim(0, -1).expand(n_units, -1).reshape(-1)
         counted = torch.bincount(flat, weights, minlength=n_units * n_bins)
         self.counts += counted.reshape(n_units, n_bins)
 
@@ -172,7 +175,7 @@ class KLCriterion:
 
     def __call__(self, data: TuningData) -> list[Tensor]:
         edges = np.linspace(*self.bin_range, self.n_bins + 1)
-        masses = [target_masses(self._target(layer), edges) for layer in data.layers]
+        masses = [target_masses(self.target_of(layer), edges) for layer in data.layers]
         histograms = [
             Histogram(layer.width, own)
             for layer, own in zip(data.layers, self._edges(data, edges), strict=True)
@@ -188,23 +191,34 @@ class KLCriterion:
     def check(self, layers: Iterable[Layer]) -> None:
         """Raise ValueError if there is a layer without a target."""
         for layer in layers:
-            self._target(layer)
+            self.target_of(layer)
 
-    def _target(self, layer: Layer):
+    def target_of(self, layer: Layer):
+        """Target distribution of a layer."""
+        kind = layer.activation.kind if layer.activation is not None else None
+        return self.target(kind, layer.name)
+
+    def target(self, kind: str | None, name: str):
+        """Target distribution of the layer of this name, with this kind of activation.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
         wanted = self.target_distribution
         if not isinstance(wanted, str):
             return wanted
-        kind = layer.activation.kind if layer.activation is not None else None
         if wanted == "auto":
             if kind is None:
                 raise ValueError(
-                    f"target_distribution='auto': layer {layer.name!r} has no activation to choose"
+                    f"target_distribution='auto': layer {name!r} has no activation to choose"
                     " by. Pass a scipy.stats distribution, or leave it out of target_layers."
                 )
             return target_distribution(kind, self.bin_range)
         if _FAMILY.get(kind, _FAMILY.get(wanted)) != _FAMILY.get(wanted):
             raise ValueError(
-                f"target_distribution={wanted!r} does not suit layer {layer.name!r}, whose"
+                f"target_distribution={wanted!r} does not suit layer {name!r}, whose"
                 f" activation is {kind!r}: take 'auto', or pass a scipy.stats distribution."
             )
         return target_distribution(wanted, self.bin_range)
