@@ -202,6 +202,25 @@ class NeuronTuning(Callback):
             min_neurons=self.min_neurons,
         )
 
+    def new_tuner(self, schedule: Schedule) -> NeuronTuner:
+        """What removes the neurons, not started yet.
+
+        Parameters
+        ----------
+        schedule : Schedule
+
+        Returns
+        -------
+        sknninterp.nn.tuning.NeuronTuner
+        """
+        return NeuronTuner(
+            schedule,
+            target_layers=self.target_layers,
+            criterion=self._criterion(),
+            rewind=self.rewind,
+            seed=self.random_state,
+        )
+
     def _criterion(self):
         if self.criterion != "kl":
             return self.criterion
@@ -215,13 +234,7 @@ class NeuronTuning(Callback):
         if self.tuner_ is not None or not schedule.active:
             return
         inputs, _, _ = next(iter(_Batches(net, dataset_train)))
-        self.tuner_ = NeuronTuner(
-            schedule,
-            target_layers=self.target_layers,
-            criterion=self._criterion(),
-            rewind=self.rewind,
-            seed=self.random_state,
-        ).start(net.module_, inputs.shape[1:])
+        self.tuner_ = self.new_tuner(schedule).start(net.module_, inputs.shape[1:])
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         """Remove what the schedule asks for."""

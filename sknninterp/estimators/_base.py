@@ -182,7 +182,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             self._random_state = check_random_state(self.random_state)
         with self._training_context(X):
             device = resolve_device(self.device) if reset else torch.device(self.net_.device)
-            data = _tensors(X, target, weight, device)
+            data = tensors(X, target, weight, device)
             parts = TrainingData(data) if partial else self._split(data, target)
             net = self._build(parts, device) if reset else self._resumed()
             self._train(net, parts, epochs, partial)
@@ -440,8 +440,15 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         return tags
 
 
-def _tensors(X, target, weight, device) -> TensorData:
-    """Data on the device, the floats among them in the dtype of X."""
+def tensors(X, target, weight, device) -> TensorData:
+    """Data on the device, the floats among them in the dtype of X.
+
+    Parameters
+    ----------
+    X, target : ndarray of shape (n_samples, ...)
+    weight : ndarray of shape (n_samples,) or None
+    device : torch.device
+    """
     floats = [X, target] if target.dtype.kind == "i" else [X, target.astype(X.dtype)]
     weight = None if weight is None else torch.from_numpy(weight.astype(X.dtype)).to(device)
     return TensorData(*(torch.from_numpy(array).to(device) for array in floats), weight)

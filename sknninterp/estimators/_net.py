@@ -19,7 +19,7 @@ from sknninterp.nn.graph import evaluation
 from sknninterp.nn.stacked import batch_bounds
 
 # Rows read at a time where nothing is learnt: larger batches need fewer calls.
-_EVALUATION_ROWS = 1024
+EVALUATION_ROWS = 1024
 _BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
 # They hear of no batch, and yet look at the batches in the history.
 _BATCH_READERS = (Checkpoint, PassthroughScoring, TrainEndCheckpoint)
@@ -158,7 +158,7 @@ class TensorNet(skorch.NeuralNet):
     def get_iterator(self, dataset, training=False):
         """Batches of `dataset`."""
         if isinstance(dataset, TensorData):
-            size = self.batch_size if training else max(self.batch_size, _EVALUATION_ROWS)
+            size = self.batch_size if training else max(self.batch_size, EVALUATION_ROWS)
             return TensorBatches(dataset, size, shuffle=training)
         return super().get_iterator(dataset, training=training)
 

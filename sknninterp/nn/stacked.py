@@ -7,6 +7,7 @@ own samples and its own order of them, and ends where it would have ended alone,
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -126,23 +127,41 @@ class StackedMLP(nn.Module):
             x = torch.baddbmm(bias, x, weight)
             yield x
 
-    def networks(self) -> list[MLP]:
-        """The networks by themselves, with copies of their weights."""
-        n_in, n_out = self.weights[0].shape[1], self.weights[-1].shape[2]
-        like = self.weights[0]
-        found = []
-        for number in range(len(self)):
-            with torch.random.fork_rng(devices=[]):  # made of chance, which is not asked for
-                network = MLP(n_in, n_out, self.widths, self.activation or "relu")
-            network = network.to(dtype=like.dtype, device=like.device)
-            with torch.no_grad():
-                for layer, weight, bias in zip(
-                    _linear_layers(network), self.weights, self.biases, strict=True
-                ):
-                    layer.weight.copy_(weight[number].T)
-                    layer.bias.copy_(bias[number, 0])
-            found.append(network)
-        return found
+    @torch.no_grad()
+    def unstack(
+        self,
+        networks: Sequence[MLP],
+        optimizer: torch.optim.Optimizer | None = None,
+        optimizers: Sequence[torch.optim.Optimizer] = (),
+    ) -> None:
+        """Write the weights into networks of their own.
+
+        Parameters
+        ----------
+        networks : sequence of MLP
+            As many as there are, changed in place; parameters keep their identity. Layers that
+            were made narrower are made so here.
+        optimizer : torch.optim.Optimizer, default=None
+            The stack's, whose state `optimizers` get.
+        optimizers : sequence of torch.optim.Optimizer, default=()
+            Of each network, of the same kind.
+        """
+        for number, network in enumerate(networks):
+            own = optimizers[number] if optimizers else None
+            for layer, weight, bias in zip(
+                _linear_layers(network), self.weights, self.biases, strict=True
+            ):
+                layer.in_features, layer.out_features = weight.shape[1:]
+                for parameter, stacked in ((layer.weight, weight), (layer.bias, bias)):
+                    parameter.data = _of_one(stacked.data, number, parameter)
+                    parameter.grad = None
+                    if own is not None:
+                        own.state[parameter] = {
+                            name: _of_one(value, number, parameter)
+                            if _is_like(value, stacked)
+                            else copy.deepcopy(value)
+                            for name, value in optimizer.state[stacked].items()
+                        }
 
     def keep_neurons(
         self, layer: int, kept: Tensor, optimizer: torch.optim.Optimizer | None = None
@@ -199,13 +218,23 @@ def _take(parameter: Tensor, kept: Tensor, axis: int, optimizer) -> None:
     _replace(parameter, taken, optimizer)
 
 
+def _of_one(values: Tensor, number: int, parameter: Tensor) -> Tensor:
+    """A network's own among stacked weights or biases, as its layer has them."""
+    own = values[number]
+    return own.T.contiguous() if parameter.ndim == 2 else own[0].clone()
+
+
+def _is_like(value, parameter: Tensor) -> bool:
+    """Whether a part of an optimizer's state belongs to each number of the parameter."""
+    return isinstance(value, Tensor) and value.shape == parameter.shape
+
+
 def _replace(parameter: Tensor, change: Callable[[Tensor], Tensor], optimizer) -> None:
     """Change a parameter and all state of its shape that the optimizer has."""
-    shape = parameter.shape
     if optimizer is not None:
         state = optimizer.state.get(parameter, {})
         for name, values in state.items():
-            if isinstance(values, Tensor) and values.shape == shape:
+            if _is_like(values, parameter):
                 state[name] = change(values).contiguous()
     with torch.no_grad():
         parameter.data = change(parameter.data).contiguous()

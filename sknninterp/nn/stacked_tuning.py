@@ -28,6 +28,8 @@ class StackedTuner:
     ----------
     histories : list of list of Removal
         Of each network.
+    left : list of dict of str to list of int
+        Of each network: the neurons of each layer, as numbered in the first network, that are left.
 
     Raises
     ------
@@ -70,6 +72,16 @@ class StackedTuner:
         # Positions in the first network, of each layer (n_networks, n_left).
         self._left = [np.tile(np.arange(width), (len(stack), 1)) for width in stack.widths]
         self.histories: list[list[Removal]] = [[] for _ in range(len(stack))]
+
+    @property
+    def left(self) -> list[dict[str, list[int]]]:
+        return [
+            {
+                name: of_all[number].tolist()
+                for name, of_all in zip(self._names, self._left, strict=True)
+            }
+            for number in range(len(self.histories))
+        ]
 
     def step(
         self,

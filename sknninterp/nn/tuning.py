@@ -370,6 +370,25 @@ class NeuronTuner:
             self._snapshot = copy.deepcopy(module)
         return self
 
+    def resume(
+        self, input_shape: Sequence[int], left: dict[str, list[int]], history: list[Removal]
+    ) -> NeuronTuner:
+        """Go on where another has stopped, in place of :meth:`start`.
+
+        Parameters
+        ----------
+        input_shape : sequence of int
+            Shape of one sample.
+        left : dict of str to list of int
+            Of each tuned layer the neurons of the first network that are left.
+        history : list of Removal
+        """
+        self.input_shape = tuple(input_shape)
+        self.names, self._left, self.history = list(left), left, history
+        gone = Counter(removal.layer for removal in history)
+        self._totals = {n: self.schedule.total(len(v) + gone[n], n) for n, v in left.items()}
+        return self
+
     @property
     def widths(self) -> dict[str, int]:
         return {name: len(left) for name, left in self._left.items()}

@@ -82,7 +82,10 @@ def test_the_same_neurons_go_and_the_same_networks_stay(data, activation, sizes,
         assert places == [(r.epoch, r.layer, r.neuron) for r in expected.history]
         scores = [r.score for r in history]
         np.testing.assert_allclose(scores, [r.score for r in expected.history], atol=1e-8)
-    for found, network in zip(stack.networks(), networks, strict=True):
+    assert tuner.left == [dict(one._left) for one in tuners]
+    copies = [MLP(5, 2, (12, 10), activation).double() for _ in networks]
+    stack.unstack(copies)
+    for found, network in zip(copies, networks, strict=True):
         for name, values in found.state_dict().items():
             torch.testing.assert_close(values, network.state_dict()[name], rtol=0, atol=1e-8)
 

@@ -1,0 +1,252 @@
+"""Fitting many estimators at once, as a stack, with the same results as one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from sklearn.utils import check_random_state
+from torch import Tensor
+
+from sknninterp.estimators._base import OPTIMIZERS, BaseTorchEstimator, tensors
+from sknninterp.estimators._device import resolve_device, threads_for
+from sknninterp.estimators._net import EVALUATION_ROWS, TensorData, TensorNet, TrainingData
+from sknninterp.estimators.ant import TuningPart
+from sknninterp.nn.schedule import Schedule
+from sknninterp.nn.stacked import (
+    Backpropagation,
+    CrossEntropy,
+    SquaredError,
+    StackedBatches,
+    StackedMLP,
+    batch_bounds,
+    mean_loss,
+    train_epoch,
+)
+from sknninterp.nn.stacked_tuning import StackedTuner
+
+# Inputs of a batch of all networks, and what comes of them: more would leave the caches.
+_STACK_BYTES = 64 * 2**20
+# Members of a stack agree in all but these.
+_OWN = ("random_state", "pruning_rate")
+
+
+def can_be_stacked(estimator) -> bool:
+    """Whether a stack trains such an estimator as its own `fit` does.
+
+    Parameters
+    ----------
+    estimator : object
+    """
+    if not isinstance(estimator, BaseTorchEstimator):
+        return False
+    plain = (
+        type(estimator).fit is BaseTorchEstimator.fit
+        and estimator.module is None
+        and isinstance(estimator.optimizer, str)
+        and estimator.optimizer in OPTIMIZERS
+        and not estimator.dropout
+        and not estimator.batch_norm
+        and not estimator.entropy_weight
+        and not estimator.callbacks
+        and not estimator.early_stopping
+        and not estimator.warm_start
+    )
+    if not plain or not isinstance(estimator, TuningPart):
+        return plain
+    return (
+        estimator.criterion == "kl"
+        and estimator.histogram == "common"
+        and estimator.target_layers == "all"
+        and estimator.rewind is None
+    )
+
+
+def fit_stacked(estimators, X, y, rows=None) -> None:
+    """Fit estimators that differ in their seeds, pruning rates and samples alone.
+
+    Parameters
+    ----------
+    estimators : list of estimators
+        Not fitted yet, of a kind that :func:`can_be_stacked`; fitted in place.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    rows : list of ndarray of int, default=None
+        The samples of each; None is all.
+    """
+    _check_alike(estimators)
+    first = estimators[0]
+    for estimator in estimators:
+        estimator._validate_params()
+    X, y = first._validate(X, y, reset=True)
+    if rows is None:
+        rows = [np.arange(len(X))] * len(estimators)
+    device = resolve_device(first.device)
+    inputs = torch.from_numpy(X).to(device)
+    groups = defaultdict(list)
+    for estimator, own in zip(estimators, rows, strict=True):
+        member = _Member.of(estimator, first, inputs, np.asarray(y), np.asarray(own))
+        groups[member.group].append(member)
+    for members in groups.values():
+        size = _networks_at_once(members[0])
+        for start in range(0, len(members), size):
+            _fit_group(members[start : start + size], inputs)
+
+
+def _check_alike(estimators) -> None:
+    def common(estimator):
+        parameters = estimator.get_params(deep=False)
+        return type(estimator), {k: v for k, v in parameters.items() if k not in _OWN}
+
+    for estimator in estimators:
+        if not can_be_stacked(estimator) or common(estimator) != common(estimators[0]):
+            raise ValueError(
+                "A stack takes plain networks that differ in random_state and pruning_rate alone."
+            )
+
+
+@dataclass
+class _Rows(TensorData):
+    """Some rows of tensors, which are not copied."""
+
+    inputs: Tensor
+    target: Tensor
+    weight: Tensor | None
+    rows: Tensor
+
+    def __len__(self):
+        return len(self.rows)
+
+    def select(self, index):
+        index = torch.as_tensor(index, device=self.rows.device)
+        weight = None if self.weight is None else self.weight[index]
+        return _Rows(self.inputs, self.target[index], weight, self.rows[index])
+
+
+@dataclass
+class _Member:
+    """An estimator with its net, not trained yet, its samples, and its chance."""
+
+    estimator: BaseTorchEstimator
+    net: TensorNet
+    parts: TrainingData
+    generator: torch.Generator
+
+    @classmethod
+    def of(cls, estimator, first, inputs, y, rows):
+        """As the estimator's own `fit` would start: its random numbers are drawn in that order."""
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(first, name):
+                setattr(estimator, name, getattr(first, name))
+        encoded = estimator._encode_target(y[rows], reset=True)
+        # The rows are weighted, not their inputs.
+        index, encoded, weight = estimator._weighted(rows, encoded, None, partial=False)
+        estimator._random_state = check_random_state(estimator.random_state)
+        with estimator._training_context(inputs):
+            # The rows stand for the inputs, whose type the others take.
+            none = np.empty(0, inputs.cpu().numpy().dtype)
+            of_rows = tensors(none, encoded, weight, inputs.device)
+            index = torch.as_tensor(index, device=inputs.device)
+            data = _Rows(inputs, of_rows.target, of_rows.weight, index)
+            parts = estimator._split(data, encoded)
+            net = estimator._build(parts, inputs.device)
+            generator = torch.Generator().set_state(torch.get_rng_state())
+        return cls(estimator, net, parts, generator)
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """When neurons go, if any do."""
+        if not isinstance(self.estimator, TuningPart):
+            return None
+        schedule = self.estimator._tuning.schedule(self.estimator.max_epochs)
+        return schedule if schedule.active else None
+
+    @property
+    def group(self) -> tuple:
+        """Members of which this is the same are of one shape throughout."""
+        train, valid, size = self.parts.train, self.parts.valid, self.net.batch_size
+        large = max(size, EVALUATION_ROWS)
+        return (
+            len(batch_bounds(len(train), size)),
+            len(batch_bounds(len(train), large)),
+            None if valid is None else len(batch_bounds(len(valid), large)),
+            self.net.n_outputs_,
+            train.weight is None,
+            tuple(getattr(self.estimator, "classes_", ())),
+            self.schedule,
+        )
+
+
+def _networks_at_once(member: _Member) -> int:
+    n_inputs, width = member.net.input_shape_[0], max([0, *member.estimator._hidden_sizes()])
+    rows = min(member.net.batch_size, len(member.parts.train))
+    bytes_each = rows * (n_inputs + 4 * width) * member.parts.train.inputs.element_size()
+    return max(1, _STACK_BYTES // bytes_each)
+
+
+def _fit_group(members: list[_Member], inputs: Tensor) -> None:
+    """Train members of one shape, and give each what came of it."""
+    first, nets = members[0].estimator, [member.net for member in members]
+    stack = StackedMLP([net.module_ for net in nets])
+    kind, options = OPTIMIZERS[first.optimizer]
+    if first.weight_decay:
+        options = {**options, "weight_decay": first.weight_decay}
+    optimizer = kind(stack.parameters(), lr=first.lr, **options)
+    loss = CrossEntropy() if is_classifier(first) else SquaredError()
+    gradients = Backpropagation(stack, loss)
+    size, large = first.batch_size, max(first.batch_size, EVALUATION_ROWS)
+    train = _batches(members, "train", size, [member.generator for member in members])
+    valid = _batches(members, "valid", large) if members[0].parts.valid is not None else None
+    tuner, schedule = None, members[0].schedule
+    if schedule is not None:
+        tuner = StackedTuner(stack, schedule, first._tuning._criterion())
+        on_train = first.tuning_data == "train" or valid is None
+        judged = _batches(members, "train", large) if on_train else valid
+    with threads_for(len(members) * first._multiplications(inputs.shape[1])):
+        for epoch in range(1, first.max_epochs + 1):
+            start = time.perf_counter()
+            losses = {"train_loss": train_epoch(gradients, train, optimizer)}
+            if valid is not None:
+                losses["valid_loss"] = mean_loss(stack, valid, loss)
+            if tuner is not None:
+                tuner.step(stack, epoch, judged, optimizer)
+            seconds = (time.perf_counter() - start) / len(members)
+            for number, net in enumerate(nets):
+                _record(net, epoch, {k: v[number] for k, v in losses.items()}, seconds)
+                if tuner is not None:
+                    net.history.record("n_neurons", sum(stack.widths))
+    stack.unstack([net.module_ for net in nets], optimizer, [net.optimizer_ for net in nets])
+    for number, member in enumerate(members):
+        estimator, net = member.estimator, member.net
+        if tuner is not None:
+            callback = dict(net.callbacks_)["neuron_tuning"]
+            callback.tuner_ = callback.new_tuner(schedule).resume(
+                net.input_shape_, tuner.left[number], tuner.histories[number]
+            )
+        net.check_outputs(member.parts.train)
+        estimator.net_, estimator.n_iter_ = net, len(net.history)
+
+
+def _batches(members: list[_Member], which: str, batch_size, generators=None) -> StackedBatches:
+    parts = [getattr(member.parts, which) for member in members]
+    # They agree where they share a sample.
+    targets = [part.target for part in parts]
+    target = targets[0].new_zeros(len(parts[0].inputs), *targets[0].shape[1:])
+    for part in parts:
+        target[part.rows] = part.target
+    weights = None if parts[0].weight is None else [part.weight for part in parts]
+    rows = [part.rows for part in parts]
+    return StackedBatches(parts[0].inputs, target, rows, batch_size, weights, generators)
+
+
+def _record(net: TensorNet, epoch: int, losses: dict[str, float], seconds: float) -> None:
+    net.history.new_epoch()
+    net.history.record("epoch", epoch)
+    for name, loss in losses.items():
+        net._record_loss(name, float(loss))
+    net.history.record("dur", seconds)
+    net.on_epoch_end(net)
