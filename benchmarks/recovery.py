@@ -73,7 +73,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from skorch.callbacks import LRScheduler
 
 from benchmarks._timing import print_rows, write
-from benchmarks.influence_synthetic import SoftTargetClassifier
+from benchmarks.papers.influence_networks import SoftTargetClassifier
 from sknninterp import (
     ANTClassifier,
     GarsonExplainer,

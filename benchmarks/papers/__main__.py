@@ -8,9 +8,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import sys
 from pathlib import Path
 
+import sknninterp
 from benchmarks._timing import about
 from benchmarks.papers import runner
 
@@ -56,11 +56,31 @@ def one_paper(name, options):
         results = runner.run_all(paper, settings, work, options.jobs)
     tables = paper.tables(results, settings)
     for title, table in tables.items():
-        print(f"\n{name}: {title}\n{table.to_string(index=False)}")
+        shown = table.to_string(index=False, max_rows=60, max_cols=16, max_colwidth=40)
+        print(f"\n{name}: {title}\n{shown}")
+    n_jobs = len(paper.jobs(settings))
+    print(f"\n{name}: {len(results)} of {n_jobs} configurations are finished")
+    for verdict in filter(None, (judge(tables) for judge in paper.VERDICTS)):
+        print(f"\n{verdict}")
     if options.full:
-        command = ["python", "-m", "benchmarks.papers", name, *sys.argv[2:]]
-        path = runner.write(name, about(command) | {"settings": settings}, results, tables)
+        made_by = record(name, options, settings, len(results), n_jobs)
+        path = runner.write(name, made_by, results, tables)
         print(f"\nwritten: {path.name} and its tables")
+    figures = work / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    paper.figures(tables, figures)
+    print(f"\ndrawn: {figures}")
+
+
+def record(name, options, settings, n_finished, n_jobs) -> dict:
+    """What made some results; the same however often the run was cut off."""
+    command = ["python", "-m", "benchmarks.papers", name, "--full"]
+    if options.seeds is not None:
+        command += ["--seeds", str(options.seeds)]
+    made_by = about(command)
+    made_by["versions"]["sknninterp"] = sknninterp.__version__
+    made_by["machine"]["torch_threads"] = 1  # of each job, whatever this process has
+    return made_by | {"settings": settings, "finished": n_finished, "jobs": n_jobs}
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from scipy import stats
 from skorch.callbacks import Callback
 from torch import nn
 
-from benchmarks.papers.runner import Verdict, over_seeds
+from benchmarks.papers._verdicts import number, outcome_of, row_of
+from benchmarks.papers.runner import Verdict, over_seeds, save_figure
 from sknninterp import ActivationAuxClassifier, ActivationEntropy, TorchMLPClassifier
 from sknninterp.datasets import load_cifar10, load_fashion_mnist, load_mnist
 
@@ -269,19 +270,6 @@ def epochs(results):
 # --- what holds ---------------------------------------------------------------------------------
 
 
-def row_of(table, **wanted):
-    """The row of a configuration, or None."""
-    for name, value in wanted.items():
-        table = table[table[name] == value]
-    return None if table.empty else table.iloc[0]
-
-
-def number(row, name, digits=2):
-    half = row[f"{name}_ci"]
-    text = f"{row[name]:+.{digits}f}"
-    return text if np.isnan(half) else f"{text} ± {half:.{digits}f}"
-
-
 def gain_verdict(data, tables):
     """Holds if what the auxiliary network adds is more than chance, and more than the control's."""
     row = row_of(tables["gains"], data=data, network="dense", labels="true", **{"aux on": "train"})
@@ -318,7 +306,7 @@ def correlation_verdict(data, labels, tables):
     names = ("train pearson", "train spearman")
     signs = [np.sign(row[n]) if abs(row[n]) > np.nan_to_num(row[f"{n}_ci"]) else 0 for n in names]
     right = [sign == np.sign(p) for sign, p in zip(signs, published, strict=True)]
-    outcome = "holds" if all(right) else "holds partly" if any(right) else "does not hold"
+    outcome = outcome_of(right)
     why = {
         "holds": "both correlations have the published sign",
         "holds partly": "one of the correlations has the published sign",
@@ -328,7 +316,7 @@ def correlation_verdict(data, labels, tables):
         f"{TITLES[data]}, {labels} labels: entropy and training accuracy over epochs,"
         " Pearson / Spearman",
         " / ".join(f"{p:+.2f}" for p in published),
-        " / ".join(number(row, n) for n in names),
+        " / ".join(number(row, n, sign="+") for n in names),
         int(row["seeds"]),
         outcome,
         why,
@@ -379,8 +367,7 @@ def figures(tables, folder):
     fig.legend(lines, [line.get_label() for line in lines], ncols=3, loc="outside lower center")
     for ax in list(axes.flat)[len(groups) :]:
         ax.remove()
-    fig.savefig(folder / "patterns_entropy.png", dpi=80)
-    plt.close(fig)
+    save_figure(fig, folder / "patterns_entropy.png")
 
     shown = tables["gains"].query("`aux on` != 'as trained'")
     names = [
@@ -406,5 +393,4 @@ def figures(tables, folder):
     ax.invert_yaxis()
     ax.set(xlabel="test accuracy, points, 95 % interval over seeds")
     ax.legend()
-    fig.savefig(folder / "patterns_gains.png", dpi=80)
-    plt.close(fig)
+    save_figure(fig, folder / "patterns_gains.png")

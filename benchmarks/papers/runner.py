@@ -8,13 +8,15 @@ A paper's module has
 - `tables(results, settings)`: from all results, each the job and what came of it in one dict,
   DataFrames by name;
 - `QUICK` and `FULL`: settings, dicts of plain values, with the number of `seeds` among them;
-- `VERDICTS`: functions from the tables to a :class:`Verdict` each;
+- `VERDICTS`: functions from the tables to a :class:`Verdict` each, or to None where the tables do
+  not hold what it is about;
 - `figures(tables, folder)`: which draws from the tables alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -61,6 +63,12 @@ class Verdict:
         if self.outcome not in OUTCOMES:
             raise ValueError(f"outcome={self.outcome!r} must be one of {OUTCOMES}")
 
+    def __str__(self):
+        return (
+            f"{self.outcome}: {self.claim}\n  published: {self.published}\n"
+            f"  ours ({self.seeds} seeds): {self.ours}\n  why: {self.why}"
+        )
+
 
 # --- one job ------------------------------------------------------------------------------------
 
@@ -74,16 +82,20 @@ def file_of(job: dict, work: Path) -> Path:
 
 def finished(job: dict, settings: dict, work: Path) -> dict | None:
     """What came of a job, if it is there and was made with these settings."""
-    path = file_of(job, work)
-    if not path.exists():
+    try:
+        part = json.loads(file_of(job, work).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):  # the latter after a loss of power
         return None
-    part = json.loads(path.read_text())
     return part if part["settings"] == settings_of_job(settings) else None
 
 
 def settings_of_job(settings: dict) -> dict:
-    """Settings that change what comes of a job: not how many seeds there are."""
-    return {name: value for name, value in settings.items() if name != "seeds"}
+    """Settings that change what comes of a job, as a file gives them back.
+
+    Not how many seeds there are: `seeds`, and all that ends with it.
+    """
+    kept = {name: value for name, value in settings.items() if not name.endswith("seeds")}
+    return json.loads(json.dumps(kept))
 
 
 def run_job(paper, job: dict, settings: dict, work: Path) -> dict:
@@ -131,11 +143,15 @@ def gather(paper, settings: dict, work: Path) -> list[dict]:
 
 
 def write(name: str, about: dict, results: list[dict], tables: dict[str, pd.DataFrame]) -> Path:
-    """Write results as JSON, and each table as CSV beside it."""
+    """Write results as JSON, one a line, and each table as CSV beside it."""
     folder = RESULTS / "papers"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    head = json.dumps(about, indent=1).removesuffix("\n}")
+    lines = ",\n".join(f"  {json.dumps(result)}" for result in results)
+    path.write_text(f'{head},\n "results": [\n{lines}\n ]\n}}\n')
+    for old in folder.glob(f"{name}_*.csv"):
+        old.unlink()
     for title, table in tables.items():
         table.to_csv(folder / f"{name}_{title}.csv", index=False, float_format="%.6g")
     return path
@@ -161,3 +177,27 @@ def over_seeds(frame: pd.DataFrame, by: list[str], values: list[str]) -> pd.Data
             row[value], row[f"{value}_ci"] = interval(part[value])
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def paired(rows: pd.DataFrame, base: pd.DataFrame, on: list[str], values: list[str]):
+    """Each row's `values` less those of the row of `base` that is alike in `on`.
+
+    With the seed in `on`, what all of a seed's networks share cancels. Rows that have no such
+    partner are left out.
+    """
+    both = rows.merge(base[[*on, *values]], on=on, suffixes=("", "_base"), validate="many_to_one")
+    for value in values:
+        both[value] -= both.pop(f"{value}_base")
+    return both
+
+
+def save_figure(figure, path: Path, dpi: int = 90) -> None:
+    """Write a figure as a PNG of at most 64 colours, a third of the size, and close it."""
+    from matplotlib import pyplot as plt
+    from PIL import Image
+
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png", dpi=dpi)
+    plt.close(figure)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.open(whole).convert("RGB").quantize(64).save(path, optimize=True)
