@@ -33,11 +33,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
 from benchmarks._timing import print_rows, write
-from benchmarks.activation_patterns import interval, measures
+from benchmarks.papers.patterns import measures
 from benchmarks.readmission import preprocessing
 from sknninterp import ActivationAuxClassifier, TorchMLPClassifier
 from sknninterp.datasets import load_diabetes_readmission, load_fashion_mnist, load_mnist
@@ -202,6 +203,15 @@ def jobs(options):
     kinds += [("readmission", target) for target in TARGETS]
     # Seed by seed, so that what is there of an unfinished run is balanced.
     return [(*kind, cv, seed) for seed in range(options.seeds) for kind in kinds for cv in CVS]
+
+
+def interval(values):
+    """Mean with half the width of its 95 % interval (Student's t)."""
+    values = np.asarray(values, dtype=float)
+    if len(values) < 2:
+        return f"{values.mean():.3f}"
+    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5
+    return f"{values.mean():.3f} +- {half:.3f}"
 
 
 def table(results, score) -> list[dict]:
