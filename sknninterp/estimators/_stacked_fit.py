@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from sklearn.base import is_classifier
-from sklearn.utils import check_random_state
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
 from sknninterp.estimators._base import OPTIMIZERS, BaseTorchEstimator, tensors
@@ -31,17 +34,21 @@ from sknninterp.nn.stacked_tuning import StackedTuner
 
 # Inputs of a batch of all networks, and what comes of them: more would leave the caches.
 _STACK_BYTES = 64 * 2**20
+# Tables that pipelines make, each of its own samples, held at once.
+_TABLES_BYTES = 512 * 2**20
 # Members of a stack agree in all but these.
 _OWN = ("random_state", "pruning_rate")
 
 
 def can_be_stacked(estimator) -> bool:
-    """Whether a stack trains such an estimator as its own `fit` does.
+    """Whether a stack trains such an estimator, or pipeline, as its own `fit` does.
 
     Parameters
     ----------
     estimator : object
     """
+    if isinstance(estimator, Pipeline):
+        return estimator.memory is None and can_be_stacked(estimator.steps[-1][1])
     if not isinstance(estimator, BaseTorchEstimator):
         return False
     plain = (
@@ -71,25 +78,59 @@ def fit_stacked(estimators, X, y, rows=None) -> None:
 
     Parameters
     ----------
-    estimators : list of estimators
+    estimators : list of estimators or pipelines
         Not fitted yet, of a kind that :func:`can_be_stacked`; fitted in place.
-    X : array-like or sparse matrix of shape (n_samples, n_features)
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     rows : list of ndarray of int, default=None
         The samples of each; None is all.
     """
-    _check_alike(estimators)
-    first = estimators[0]
-    for estimator in estimators:
-        estimator._validate_params()
-    X, y = first._validate(X, y, reset=True)
     if rows is None:
-        rows = [np.arange(len(X))] * len(estimators)
-    device = resolve_device(first.device)
-    inputs = torch.from_numpy(X).to(device)
+        rows = [np.arange(_num_samples(X))] * len(estimators)
+    if not isinstance(estimators[0], Pipeline):
+        _check_alike(estimators)
+        for estimator in estimators:
+            estimator._validate_params()
+        X, y = estimators[0]._validate(X, y, reset=True)
+        _fit_on(estimators, [(X, np.asarray(y)[own], own) for own in rows])
+        return
+    _check_alike([pipeline.steps[-1][1] for pipeline in estimators])
+    n_at_once = max(1, _TABLES_BYTES // (8 * math.prod(np.shape(X))))
+    for start in range(0, len(estimators), n_at_once):
+        some = slice(start, start + n_at_once)
+        _fit_pipelines(estimators[some], X, y, rows[some])
+
+
+def _fit_pipelines(pipelines, X, y, rows) -> None:
+    """Fit pipelines, each with preprocessing of its own samples."""
+    # By the number of columns, which may depend on the samples.
+    alike = defaultdict(lambda: ([], []))
+    for pipeline, own in zip(pipelines, rows, strict=True):
+        network = pipeline.steps[-1][1]
+        of_X, of_y = _safe_indexing(X, own), _safe_indexing(y, own)
+        # Steps are fitted in place.
+        of_X = pipeline[:-1].fit_transform(of_X, of_y) if len(pipeline) > 1 else of_X
+        network._validate_params()
+        of_X, of_y = network._validate(of_X, of_y, reset=True)
+        networks, samples = alike[of_X.shape[1]]
+        networks.append(network)
+        samples.append((of_X, of_y, np.arange(len(of_X))))
+    for networks, samples in alike.values():
+        _fit_on(networks, samples)
+
+
+def _fit_on(networks, samples) -> None:
+    """Fit networks on `(X, y, rows)`: y of these rows of X, which several may share."""
+    device, offsets, parts = resolve_device(networks[0].device), {}, []
+    for X, _, _ in samples:
+        if id(X) not in offsets:
+            offsets[id(X)] = sum(map(len, parts))
+            parts.append(torch.from_numpy(X))
+    inputs = (parts[0] if len(parts) == 1 else torch.cat(parts)).to(device)
     groups = defaultdict(list)
-    for estimator, own in zip(estimators, rows, strict=True):
-        member = _Member.of(estimator, first, inputs, np.asarray(y), np.asarray(own))
+    for network, (X, y, rows) in zip(networks, samples, strict=True):
+        _copy_features(networks[0], network)
+        member = _Member.of(network, inputs, y, offsets[id(X)] + rows)
         groups[member.group].append(member)
     for members in groups.values():
         size = _networks_at_once(members[0])
@@ -97,13 +138,20 @@ def fit_stacked(estimators, X, y, rows=None) -> None:
             _fit_group(members[start : start + size], inputs)
 
 
-def _check_alike(estimators) -> None:
-    def common(estimator):
-        parameters = estimator.get_params(deep=False)
-        return type(estimator), {k: v for k, v in parameters.items() if k not in _OWN}
+def _copy_features(first, other) -> None:
+    """Where X was validated for the first alone: what others would have learnt of it."""
+    for name in ("n_features_in_", "feature_names_in_"):
+        if hasattr(first, name) and not hasattr(other, name):
+            setattr(other, name, getattr(first, name))
 
-    for estimator in estimators:
-        if not can_be_stacked(estimator) or common(estimator) != common(estimators[0]):
+
+def _check_alike(networks) -> None:
+    def common(network):
+        parameters = network.get_params(deep=False)
+        return type(network), {k: v for k, v in parameters.items() if k not in _OWN}
+
+    for network in networks:
+        if not can_be_stacked(network) or common(network) != common(networks[0]):
             raise ValueError(
                 "A stack takes plain networks that differ in random_state and pruning_rate alone."
             )
@@ -137,12 +185,9 @@ class _Member:
     generator: torch.Generator
 
     @classmethod
-    def of(cls, estimator, first, inputs, y, rows):
+    def of(cls, estimator, inputs, y, rows):
         """As the estimator's own `fit` would start: its random numbers are drawn in that order."""
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(first, name):
-                setattr(estimator, name, getattr(first, name))
-        encoded = estimator._encode_target(y[rows], reset=True)
+        encoded = estimator._encode_target(y, reset=True)
         # The rows are weighted, not their inputs.
         index, encoded, weight = estimator._weighted(rows, encoded, None, partial=False)
         estimator._random_state = check_random_state(estimator.random_state)

@@ -15,7 +15,9 @@ from sklearn.utils.validation import _num_samples
 from torch import nn
 
 from sknninterp.estimators._folds import Samples, fit_samples, seeded_clone
+from sknninterp.estimators._stacked_fit import can_be_stacked, fit_stacked
 from sknninterp.evaluation._refits import own_importances
+from sknninterp.explainers._base import BaseExplainer
 from sknninterp.explainers.explanation import aggregate_importances
 
 # What an estimator calls the one inside it.
@@ -133,6 +135,44 @@ def fit_repeat(number, seed, explainer, X, y, resampling, share, stratified, one
     clone, torch_seed = seeded_clone(explainer, seed, generator)
     with _one_thread() if one_thread else nullcontext(), in_repeat(number):
         return fit_samples(clone, torch_seed, Samples(X, y))
+
+
+def fits_at_once(explainer) -> bool:
+    """Whether the networks of repeats can be trained as a stack.
+
+    Parameters
+    ----------
+    explainer : object
+    """
+    own = isinstance(explainer, BaseExplainer) and type(explainer).fit is BaseExplainer.fit
+    return own and can_be_stacked(explainer._inner)
+
+
+def fit_at_once(seeds, explainer, X, y, resampling, share, stratified) -> Iterator:
+    """What :func:`fit_repeat` does for one seed after another, with all networks trained at once.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+    explainer, X, y, resampling, share, stratified
+        As for :func:`fit_repeat`.
+
+    Yields
+    ------
+    explainer
+    """
+    explainers, rows, every = [], [], np.arange(_num_samples(X))
+    for seed in seeds:
+        generator = np.random.RandomState(seed)
+        own = every
+        if resampling != "seed":
+            own = draw_rows(resampling, share, len(every), y if stratified else None, generator)
+        rows.append(own)
+        explainers.append(seeded_clone(explainer, seed, generator)[0])
+    estimators = [one._unfitted() for one in explainers]
+    fit_stacked(estimators, X, y, rows)
+    for one, estimator, own in zip(explainers, estimators, rows, strict=True):
+        yield one._rank(estimator, X if own is every else _safe_indexing(X, own))
 
 
 @contextmanager

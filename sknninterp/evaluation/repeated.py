@@ -20,7 +20,9 @@ from sknninterp.evaluation._predictions import AveragedPredictions, each_has
 from sknninterp.evaluation._repeats import (
     check_refits,
     feature_labels,
+    fit_at_once,
     fit_repeat,
+    fits_at_once,
     importances_of,
     in_repeat,
 )
@@ -79,8 +81,9 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         `SelectFromModel`, such as "named_steps.lasso.coef_" of a pipeline. "auto" looks into a
         pipeline's last step and a search's best estimator, too.
     n_jobs : int, default=None
-        Repeats to fit at once, in processes. The results do not depend on it. (Threads would
-        share torch's one seed.)
+        Repeats to fit at once, in processes. The results do not depend on it, but for rounding.
+        (Threads would share torch's one seed.) With 1, plain networks are trained at once all the
+        same, in one process, which is quicker than one after the other.
     random_state : int, RandomState instance or None, default=None
         Seeds the repeats, whatever seeds there are inside. The first repeats of many are the same
         as those of few.
@@ -255,11 +258,15 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
             "resampling": self.resampling,
             "share": self.subsample,
             "stratified": is_classifier(self) and y is not None and np.size(y) == _num_samples(y),
-            "one_thread": effective_n_jobs(self.n_jobs) > 1,
         }
-        fits = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-            delayed(fit_repeat)(number, seed, **common) for number, seed in enumerate(seeds)
-        )
+        in_turn = effective_n_jobs(self.n_jobs) == 1
+        if in_turn and y is not None and fits_at_once(self._base):
+            fits = fit_at_once(seeds, **common)
+        else:
+            fits = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+                delayed(fit_repeat)(number, seed, one_thread=not in_turn, **common)
+                for number, seed in enumerate(seeds)
+            )
         return self._progress(fits, self.n_repeats)
 
     def _progress(self, repeats, n_repeats):

@@ -128,7 +128,12 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         self
         """
         X = as_table(X)
-        self.estimator_ = self._inner if is_fitted(self._inner) else self._fit_inner(X, y)
+        fitted = is_fitted(self._inner)
+        return self._rank(self._inner if fitted else self._unfitted().fit(X, y), X)
+
+    def _rank(self, estimator, X):
+        """Rank the features of a fitted estimator over X."""
+        self.estimator_ = estimator
         validate_data(self, X, skip_check_array=True)
         first = self._network.first
         if hasattr(self, "feature_names_in_") and hasattr(first, "feature_names_in_"):
@@ -162,12 +167,13 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
     def _inner(self):
         return TorchMLPClassifier() if self.estimator is None else self.estimator
 
-    def _fit_inner(self, X, y):
+    def _unfitted(self):
+        """A clone of the estimator, to be fitted."""
         check_holds_network(self._inner)
         inner = clone(self._inner)
         if self.random_state is not None:
             _set_random_states(inner, check_random_state(self.random_state))
-        return inner.fit(X, y)
+        return inner
 
     # -- batches ---------------------------------------------------------------------------------
 

@@ -18,12 +18,21 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import SVC
 from torch import nn
 
-from sknninterp import ANTClassifier, PWPExplainer, TorchMLPClassifier
+from sknninterp import (
+    ANTClassifier,
+    GarsonExplainer,
+    OldenExplainer,
+    PWPExplainer,
+    TorchMLPClassifier,
+)
+from sknninterp.estimators._network import is_fitted
 from sknninterp.evaluation._repeats import (
     check_refits,
     draw_rows,
     feature_labels,
+    fit_at_once,
     fit_repeat,
+    fits_at_once,
     importances_of,
 )
 
@@ -149,6 +158,65 @@ def test_frames_lists_and_series_are_resampled(data):
     np.testing.assert_allclose(found[2], found[0])
     rows = rows_of("bootstrap", y, n_samples=60, seed=0)
     np.testing.assert_allclose(found[0], LogisticRegression().fit(X[rows], y[rows]).coef_)
+
+
+PIPELINE = make_pipeline(
+    StandardScaler(), SelectKBest(k=3), ANTClassifier((8, 5), max_epochs=6, lr=0.02)
+)
+
+
+@pytest.mark.parametrize("resampling", ["seed", "bootstrap", "subsample"])
+@pytest.mark.parametrize(
+    "explainer",
+    [
+        PWPExplainer(TorchMLPClassifier((8,), max_epochs=4, batch_size=32), random_state=3),
+        OldenExplainer(ANTClassifier((8,), max_epochs=6)),
+        GarsonExplainer(PIPELINE),
+    ],
+    ids=lambda explainer: explainer.method,
+)
+def test_all_at_once_as_one_after_the_other(data, explainer, resampling):
+    X, y = data
+    X = pd.DataFrame(X, columns=[f"gene {i}" for i in range(X.shape[1])])
+    options = {"X": X, "y": y, "resampling": resampling, "share": 0.6, "stratified": True}
+    assert fits_at_once(explainer)
+    found = list(fit_at_once([5, 6, 7], explainer, **options))
+    for number, one in enumerate(found):
+        other = fit_repeat(number, 5 + number, explainer, one_thread=True, **options)
+        np.testing.assert_allclose(one.feature_importances_, other.feature_importances_, atol=1e-10)
+        np.testing.assert_allclose(one.predict_proba(X), other.predict_proba(X), atol=1e-10)
+        assert one.feature_names_in_.tolist() == other.feature_names_in_.tolist()
+        assert one.get_params(deep=False).keys() == other.get_params(deep=False).keys()
+        assert not is_fitted(one.estimator)
+    assert not np.allclose(found[0].feature_importances_, found[1].feature_importances_)
+
+
+def test_pipelines_that_make_different_numbers_of_columns(data):
+    """A bootstrap may lack a category: such networks are in stacks of their own."""
+    X = pd.DataFrame({"site": list("abcdefgh") * 3, "age": np.arange(24.0)})
+    y = np.arange(24) % 2
+    encode = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["site"]),
+        remainder="passthrough",
+    )
+    explainer = PWPExplainer(make_pipeline(encode, TorchMLPClassifier((4,), max_epochs=3)))
+    options = {"X": X, "y": y, "resampling": "bootstrap", "share": 0.5, "stratified": True}
+    seeds = range(8)
+    found = list(fit_at_once(seeds, explainer, **options))
+    assert len({one.estimator_[-1].n_features_in_ for one in found}) > 1
+    for seed, one in zip(seeds, found, strict=True):
+        other = fit_repeat(seed, seed, explainer, one_thread=True, **options)
+        np.testing.assert_allclose(one.feature_importances_, other.feature_importances_, atol=1e-10)
+
+
+def test_what_is_not_fitted_at_once():
+    for explainer in (
+        RandomForestClassifier(),
+        PWPExplainer(TorchMLPClassifier(dropout=0.5)),
+        PWPExplainer(GridSearchCV(TorchMLPClassifier(), {"lr": [0.1]})),
+        PWPExplainer(make_pipeline(StandardScaler(), TorchMLPClassifier(), memory="cache")),
+    ):
+        assert not fits_at_once(explainer)
 
 
 def test_an_error_tells_the_repeat(data):
