@@ -8,6 +8,7 @@ own samples and its own order of them, and ends where it would have ended alone,
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -446,11 +447,11 @@ class Backpropagation:
     def _buffer(self, name: str, number: int, shape: tuple[int, ...]) -> Tensor:
         like = self.stack.weights[0]
         # One a place, as large as the largest batch.
-        found = self._buffers.get((name, number))
-        if found is None or found.numel() < np.prod(shape):
-            found = torch.empty(shape, dtype=like.dtype, device=like.device).flatten()
+        found, size = self._buffers.get((name, number)), math.prod(shape)
+        if found is None or len(found) < size:
+            found = torch.empty(size, dtype=like.dtype, device=like.device)
             self._buffers[name, number] = found
-        return found[: int(np.prod(shape))].view(shape)
+        return found[:size].view(shape)
 
     @torch.no_grad()
     def __call__(self, batch: StackedBatch) -> Tensor:
