@@ -264,7 +264,7 @@ def main():
         for title, rows in tables.items():
             if rows:
                 print_rows(title, rows, list(rows[0]))
-        settings = vars(options) | {"work": str(options.work)}
+        settings = {k: v for k, v in vars(options).items() if k not in ("work", "part", "gather")}
         write("activation_shift", {"settings": settings, **tables, "runs": results})
 
 

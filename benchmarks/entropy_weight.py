@@ -265,7 +265,7 @@ def main():
         for title, rows in tables.items():
             columns = list(dict.fromkeys(key for row in rows for key in row))
             print_rows(title, rows, columns)
-        settings = vars(options) | {"work": str(options.work)}
+        settings = {k: v for k, v in vars(options).items() if k not in ("work", "part", "gather")}
         write("entropy_weight", {"settings": settings, **tables, "runs": results})
 
 

@@ -286,11 +286,11 @@ def gain_verdict(data, tables):
         why = "it beats the base, but an auxiliary network on the softmax alone does as well"
     else:
         outcome, why = "does not hold", "no gain beyond chance"
-    control = f"over the control {number(row, 'auxiliary - control')}"
+    control = f"over the control {number(row, 'auxiliary - control', sign='+')}"
     return Verdict(
         f"{TITLES[data]}, dense: test gain of the auxiliary network, points",
         f"{published:+.1f}",
-        f"{number(row, 'auxiliary - base')}; {control}",
+        f"{number(row, 'auxiliary - base', sign='+')}; {control}",
         int(row["seeds"]),
         outcome,
         why,
@@ -356,7 +356,7 @@ def figures(tables, folder):
     )
     for ax, (key, part) in zip(axes.flat, groups, strict=False):
         data, kind, labels = key
-        ax.plot(part["epoch"], part["entropy"], color="C3", label="entropy, bits a neuron")
+        ax.plot(part["epoch"], part["entropy"], color="C3", label="entropy of all neurons, bits")
         ax.set(title=f"{TITLES[data]}, {kind}, {labels} labels", xlabel="epoch")
         twin = ax.twinx()
         for name, style in (("train", "-"), ("test", "--")):
