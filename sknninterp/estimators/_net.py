@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
-from sknninterp.nn.stacked import batch_bounds
+from sknninterp.nn.stacked_training import batch_bounds
 
 # Rows read at a time where nothing is learnt: larger batches need fewer calls.
 EVALUATION_ROWS = 1024

@@ -20,12 +20,12 @@ from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import EVALUATION_ROWS, TensorData, TensorNet, TrainingData
 from sknninterp.estimators.ant import TuningPart
 from sknninterp.nn.schedule import Schedule
-from sknninterp.nn.stacked import (
+from sknninterp.nn.stacked import StackedMLP
+from sknninterp.nn.stacked_training import (
     Backpropagation,
     CrossEntropy,
     SquaredError,
     StackedBatches,
-    StackedMLP,
     batch_bounds,
     mean_loss,
     train_epoch,

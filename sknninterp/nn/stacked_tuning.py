@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from sknninterp.nn.schedule import Schedule
-from sknninterp.nn.stacked import StackedBatches, StackedMLP
+from sknninterp.nn.stacked import StackedMLP
+from sknninterp.nn.stacked_training import StackedBatches
 from sknninterp.nn.tuning import Histogram, KLCriterion, Removal, kl_divergence, target_masses
 
 
@@ -42,7 +43,8 @@ class StackedTuner:
     >>> import torch
     >>> from sknninterp.nn.mlp import MLP
     >>> from sknninterp.nn.schedule import Schedule
-    >>> from sknninterp.nn.stacked import StackedBatches, StackedMLP
+    >>> from sknninterp.nn.stacked import StackedMLP
+    >>> from sknninterp.nn.stacked_training import StackedBatches
     >>> from sknninterp.nn.stacked_tuning import StackedTuner
     >>> stack, X = StackedMLP([MLP(4, 2, (8,)) for _ in range(3)]), torch.randn(64, 4)
     >>> tuner = StackedTuner(stack, Schedule(max_epochs=10, pruning_rate=0.5))

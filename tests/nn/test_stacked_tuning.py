@@ -9,12 +9,11 @@ import torch
 from sknninterp.nn.mlp import MLP
 from sknninterp.nn.optim import FusedAdam
 from sknninterp.nn.schedule import Schedule
-from sknninterp.nn.stacked import (
+from sknninterp.nn.stacked import StackedMLP, seeded_networks
+from sknninterp.nn.stacked_training import (
     Backpropagation,
     CrossEntropy,
     StackedBatches,
-    StackedMLP,
-    seeded_networks,
     train_epoch,
 )
 from sknninterp.nn.stacked_tuning import StackedTuner
