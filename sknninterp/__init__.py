@@ -4,6 +4,7 @@ from sknninterp.callbacks import ActivationEntropy, NeuronTuning
 from sknninterp.estimators.activation_aux import ActivationAuxClassifier
 from sknninterp.estimators.activation_entropy import activation_entropy
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
+from sknninterp.estimators.ant_cv import ANTClassifierCV, ANTRegressorCV
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.estimators.pretrained import RBMPretrainedMLP, RBMPretrainedMLPRegressor
 from sknninterp.estimators.rbm import RBM
@@ -19,7 +20,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ANTClassifier",
+    "ANTClassifierCV",
     "ANTRegressor",
+    "ANTRegressorCV",
     "ActivationAuxClassifier",
     "ActivationEntropy",
     "Explanation",

@@ -16,7 +16,9 @@ from sknninterp import (
     RBM,
     ActivationAuxClassifier,
     ANTClassifier,
+    ANTClassifierCV,
     ANTRegressor,
+    ANTRegressorCV,
     GarsonExplainer,
     GradientXInputExplainer,
     InfluentialScores,
@@ -65,10 +67,13 @@ VARIANTS = [
     PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
 ]
 
-# Few epochs of the auxiliary networks, few repeats of small ones: every check would take seconds.
+# Few epochs of the auxiliary networks, few repeats and folds of small ones: every check would take
+# seconds.
 COSTLY = [
     ActivationAuxClassifier(aux_epochs=10, lr=0.02),
     RepeatedExplainer(PWPExplainer(TorchMLPClassifier((8,), lr=0.03, max_epochs=30)), n_repeats=2),
+    ANTClassifierCV(ANTClassifier((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
+    ANTRegressorCV(ANTRegressor((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
 ]
 # They select little of the checks' data, and warn.
 SELECTORS = [

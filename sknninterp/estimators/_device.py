@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -66,6 +66,17 @@ def seeded(random_state: np.random.RandomState):
 
 
 @contextmanager
+def single_threaded():
+    """One thread inside the block, as for work side by side; torch's number is back after it."""
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def threads_for(multiplications: float):
     """One thread inside the block for small batches; torch's number is back after it.
 
@@ -74,10 +85,5 @@ def threads_for(multiplications: float):
     multiplications : float
         Of the forward pass of one batch.
     """
-    threads = torch.get_num_threads()
-    try:
-        if multiplications < _ONE_THREAD_BELOW:
-            torch.set_num_threads(1)
+    with single_threaded() if multiplications < _ONE_THREAD_BELOW else nullcontext():
         yield
-    finally:
-        torch.set_num_threads(threads)

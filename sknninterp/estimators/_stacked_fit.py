@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections import defaultdict
@@ -95,26 +96,42 @@ def fit_stacked(estimators, X, y, rows=None) -> None:
         _fit_on(estimators, [(X, np.asarray(y)[own], own) for own in rows])
         return
     _check_alike([pipeline.steps[-1][1] for pipeline in estimators])
+    tables = defaultdict(list)
+    for number, (pipeline, own) in enumerate(zip(estimators, rows, strict=True)):
+        tables[_table_of(pipeline, own) or number].append((pipeline, own))
     n_at_once = max(1, _TABLES_BYTES // (8 * math.prod(np.shape(X))))
-    for start in range(0, len(estimators), n_at_once):
-        some = slice(start, start + n_at_once)
-        _fit_pipelines(estimators[some], X, y, rows[some])
+    tables = list(tables.values())
+    for start in range(0, len(tables), n_at_once):
+        _fit_pipelines(tables[start : start + n_at_once], X, y)
 
 
-def _fit_pipelines(pipelines, X, y, rows) -> None:
-    """Fit pipelines, each with preprocessing of its own samples."""
+def _table_of(pipeline, rows) -> tuple | None:
+    """What the pipeline's table is known by; None where no other one makes the same for sure."""
+    parameters = pipeline[:-1].get_params().items() if len(pipeline) > 1 else ()
+    seeds = [(k, v) for k, v in parameters if k.endswith("random_state")]
+    return None if any(seed is None for _, seed in seeds) else (id(rows), *sorted(seeds))
+
+
+def _fit_pipelines(tables, X, y) -> None:
+    """Fit pipelines, listed by the table that their first steps make of their samples."""
     # By the number of columns, which may depend on the samples.
     alike = defaultdict(lambda: ([], []))
-    for pipeline, own in zip(pipelines, rows, strict=True):
-        network = pipeline.steps[-1][1]
+    for pipelines in tables:
+        first, own = pipelines[0]
         of_X, of_y = _safe_indexing(X, own), _safe_indexing(y, own)
-        # Steps are fitted in place.
-        of_X = pipeline[:-1].fit_transform(of_X, of_y) if len(pipeline) > 1 else of_X
+        if len(first) > 1:
+            of_X = first[:-1].fit_transform(of_X, of_y)  # the steps are fitted in place
+        network = first.steps[-1][1]
         network._validate_params()
         of_X, of_y = network._validate(of_X, of_y, reset=True)
+        every = np.arange(len(of_X))
         networks, samples = alike[of_X.shape[1]]
-        networks.append(network)
-        samples.append((of_X, of_y, np.arange(len(of_X))))
+        for pipeline, _ in pipelines:
+            if pipeline is not first:
+                pipeline.steps[:-1] = copy.deepcopy(first.steps[:-1])
+            pipeline.steps[-1][1]._validate_params()
+            networks.append(pipeline.steps[-1][1])
+            samples.append((of_X, of_y, every))
     for networks, samples in alike.values():
         _fit_on(networks, samples)
 

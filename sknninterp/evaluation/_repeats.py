@@ -7,13 +7,13 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 from torch import nn
 
+from sknninterp.estimators._device import single_threaded
 from sknninterp.estimators._folds import Samples, fit_samples, seeded_clone
 from sknninterp.estimators._stacked_fit import can_be_stacked, fit_stacked
 from sknninterp.evaluation._refits import own_importances
@@ -133,7 +133,7 @@ def fit_repeat(number, seed, explainer, X, y, resampling, share, stratified, one
         X = _safe_indexing(X, rows)
         y = None if y is None else _safe_indexing(y, rows)
     clone, torch_seed = seeded_clone(explainer, seed, generator)
-    with _one_thread() if one_thread else nullcontext(), in_repeat(number):
+    with single_threaded() if one_thread else nullcontext(), in_repeat(number):
         return fit_samples(clone, torch_seed, Samples(X, y))
 
 
@@ -188,16 +188,6 @@ def in_repeat(number: int):
     except Exception as error:
         error.add_note(f"This was in repeat {number}.")
         raise
-
-
-@contextmanager
-def _one_thread():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 # --- what it found ------------------------------------------------------------------------------

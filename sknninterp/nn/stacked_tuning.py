@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from sknninterp.nn.histograms import Histogram, kl_divergence
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.stacked import StackedMLP
 from sknninterp.nn.stacked_training import StackedBatches
-from sknninterp.nn.tuning import Histogram, KLCriterion, Removal, kl_divergence, target_masses
+from sknninterp.nn.tuning import KLCriterion, Removal, target_masses
 
 
 class StackedTuner:
@@ -42,7 +43,8 @@ class StackedTuner:
     --------
     >>> import torch
     >>> from sknninterp.nn.mlp import MLP
-    >>> from sknninterp.nn.schedule import Schedule
+    >>> from sknninterp.nn.histograms import Histogram, kl_divergence
+    from sknninterp.nn.schedule import Schedule
     >>> from sknninterp.nn.stacked import StackedMLP
     >>> from sknninterp.nn.stacked_training import StackedBatches
     >>> from sknninterp.nn.stacked_tuning import StackedTuner
@@ -137,19 +139,14 @@ class StackedTuner:
         stack : StackedMLP
         batches : StackedBatches
         """
-        histograms = [Histogram(len(stack) * width, self._edges) for width in stack.widths]
+        histograms = [Histogram((len(stack), width), self._edges) for width in stack.widths]
         for batch in batches:
-            for histogram, width, values in zip(
-                histograms, stack.widths, stack.pre_activations(batch.inputs), strict=False
+            weight = None if batch.weight is None else batch.weight.T
+            for histogram, values in zip(
+                histograms, stack.pre_activations(batch.inputs), strict=False
             ):
-                weight = batch.weight
-                if weight is not None:
-                    weight = weight.T.repeat_interleave(width, 1)
-                histogram.add(values.movedim(1, 0).flatten(1), weight)
+                histogram.add(values.movedim(1, 0), weight)
         return [
-            kl_divergence(histogram.probabilities, self._masses)
-            .reshape(len(stack), -1)
-            .cpu()
-            .numpy()
+            kl_divergence(histogram.probabilities, self._masses).cpu().numpy()
             for histogram in histograms
         ]

@@ -1,4 +1,4 @@
-"""Activation-based neuron tuning (ANT): histograms, target distributions, criteria, the tuner.
+"""Activation-based neuron tuning (ANT): target distributions, the criterion, the tuner.
 
 References
 ----------
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sknninterp.nn.criteria import CRITERIA, TuningData
 from sknninterp.nn.graph import Graph, Layer, read, single_use
+from sknninterp.nn.histograms import Histogram, kl_divergence
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.surgery import remove_units
 
@@ -85,63 +86,7 @@ def target_masses(distribution, edges: np.ndarray) -> np.ndarray:
     return np.diff(cdf)
 
 
-# --- histograms and the divergence --------------------------------------------------------------
-
-
-class Histogram:
-    """Histograms of many neurons over the same bins, filled batch by batch.
-
-    Values beyond the range are counted in the end bins; bins hold their lower edge, the last one
-    its upper edge too, as in `numpy.histogram`.
-
-    Parameters
-    ----------
-    n_units : int
-    edges : Tensor of shape (n_bins + 1,) or (n_units, n_bins + 1)
-        Common edges, or each neuron's own.
-    """
-
-    def __init__(self, n_units: int, edges: Tensor):
-        self.edges = edges
-        n_bins = edges.shape[-1] - 1
-        self.counts = torch.zeros(n_units, n_bins, dtype=torch.float64, device=edges.device)
-
-    def add(self, values: Tensor, weight: Tensor | None = None) -> None:
-        """Count values (n, n_units, ...positions); each sample with its weight, or each unit's.
-
-        Weights have the shape (n,) or (n, n_units).
-        """
-        n_units, n_bins = self.counts.shape
-        rows = values.detach().movedim(1, 0).reshape(n_units, -1)
-        bins = self._bins(rows.contiguous())
-        flat = (bins + n_bins * torch.arange(n_units, device=bins.device)[:, None]).reshape(-1)
-        weights = None
-        if weight is not None:
-            per_sample = rows.shape[1] // len(weight)
-            weight = weight.to(bins.device, torch.float64).repeat_interleave(per_sample, 0)
-            weights = weight.movedim(0, -1).expand(n_units, -1).reshape(-1)
-        counted = torch.bincount(flat, weights, minlength=n_units * n_bins)
-        self.counts += counted.reshape(n_units, n_bins)
-
-    def _bins(self, rows: Tensor) -> Tensor:
-        inner = self.edges[..., 1:-1].to(rows.dtype).contiguous()
-        return torch.searchsorted(inner, rows, right=True)
-
-    @property
-    def probabilities(self) -> Tensor:
-        """Share of each bin, (n_units, n_bins)."""
-        return self.counts / self.counts.sum(1, keepdim=True)
-
-
-def kl_divergence(p: Tensor, q: Tensor, eps: float = 1e-5) -> Tensor:
-    """S_i = sum_b p_b log((p_b + eps) / (q_b + eps)) (the paper's Algorithm 1).
-
-    Parameters
-    ----------
-    p : Tensor of shape (n_units, n_bins)
-    q : Tensor of shape (n_bins,)
-    """
-    return (p * torch.log((p + eps) / (q + eps))).sum(1)
+# --- the criterion ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

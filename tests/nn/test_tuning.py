@@ -10,9 +10,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from scipy import integrate, stats
 from torch import nn
 
@@ -22,22 +19,14 @@ from sknninterp.nn.mlp import ACTIVATIONS, MLP
 from sknninterp.nn.optim import FusedAdam
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.tuning import (
-    Histogram,
     KLCriterion,
     NeuronTuner,
     RisingPowerLaw,
-    kl_divergence,
     target_distribution,
     target_masses,
 )
 
 EDGES = np.linspace(-3, 3, 23)
-values_2d = hnp.arrays(
-    np.float64,
-    hnp.array_shapes(min_dims=2, max_dims=2, max_side=8),
-    # Edges and far-off values are as likely as any other.
-    elements=st.one_of(st.floats(-10, 10), st.sampled_from([*EDGES, -1e9, 1e9])),
-)
 
 
 # --- naive re-implementations -------------------------------------------------------------------
@@ -135,71 +124,6 @@ def test_a_users_distribution_keeps_its_tails_in_the_end_bins():
 def test_an_activation_without_a_target_is_named(activation):
     with pytest.raises(ValueError, match=rf"activation '{activation}'.*pass one"):
         target_distribution(activation, (-3.0, 3.0))
-
-
-# --- histograms and divergence ------------------------------------------------------------------
-
-
-@given(values_2d)
-def test_histogram_counts_as_numpy_does_on_clipped_values(values):
-    histogram = Histogram(values.shape[1], torch.from_numpy(EDGES))
-    for part in np.array_split(values, 3):
-        histogram.add(torch.from_numpy(part))
-    found = histogram.probabilities.numpy()
-    for unit, column in enumerate(values.T):
-        counts, _ = np.histogram(np.clip(column, -3, 3), EDGES)
-        np.testing.assert_allclose(found[unit], counts / len(column))
-        np.testing.assert_allclose(found[unit], naive_histogram(column, EDGES))
-
-
-@given(values_2d, st.integers(0, 2**32 - 1))
-def test_histogram_of_weighted_samples(values, seed):
-    weights = np.random.default_rng(seed).uniform(0.1, 2, len(values))
-    histogram = Histogram(values.shape[1], torch.from_numpy(EDGES))
-    histogram.add(torch.from_numpy(values), torch.from_numpy(weights))
-    for unit, column in enumerate(values.T):
-        expected = naive_histogram(column, EDGES, weights)
-        np.testing.assert_allclose(histogram.probabilities[unit].numpy(), expected)
-
-
-def test_histogram_of_feature_maps_counts_every_position():
-    values = torch.randn(5, 3, 4, 2, dtype=torch.float64)
-    weight = torch.tensor([1.0, 2.0, 0.0, 0.5, 3.0])
-    histogram = Histogram(3, torch.from_numpy(EDGES))
-    histogram.add(values, weight)
-    for channel in range(3):
-        expected = naive_histogram(
-            values[:, channel].flatten().tolist(), EDGES, weight.repeat_interleave(8).tolist()
-        )
-        np.testing.assert_allclose(histogram.probabilities[channel].numpy(), expected)
-
-
-def test_histogram_with_each_units_own_edges():
-    values = torch.randn(50, 2, dtype=torch.float64) * torch.tensor([1.0, 10.0])
-    edges = np.stack([np.histogram_bin_edges(column, 6) for column in values.T.numpy()])
-    histogram = Histogram(2, torch.from_numpy(edges))
-    histogram.add(values)
-    for unit in range(2):
-        counts, _ = np.histogram(values[:, unit].numpy(), edges[unit])
-        np.testing.assert_array_equal(histogram.counts[unit].numpy(), counts)
-
-
-def test_histogram_of_single_precision_values_on_edges():
-    edges = torch.linspace(-3, 3, 7, dtype=torch.float64)  # whole numbers, exact in both
-    histogram = Histogram(1, edges)
-    histogram.add(torch.tensor([[-3.0], [-2.0], [0.0], [2.999], [3.0], [7.0]]))
-    assert histogram.counts.tolist() == [[1, 1, 0, 1, 0, 3]]
-
-
-@given(
-    hnp.arrays(np.float64, (3, 5), elements=st.floats(0.0, 1)),
-    hnp.arrays(np.float64, 5, elements=st.floats(0.01, 1)),
-)
-def test_kl_divergence_as_published(p, q):
-    p, q = (p + 1e-9) / (p + 1e-9).sum(1, keepdims=True), q / q.sum()
-    found = kl_divergence(torch.from_numpy(p), torch.from_numpy(q)).numpy()
-    np.testing.assert_allclose(found, [naive_score(row, q) for row in p], atol=1e-12)
-    assert kl_divergence(torch.from_numpy(q[None]), torch.from_numpy(q)).item() == 0
 
 
 # --- the criterion ------------------------------------------------------------------------------
