@@ -64,6 +64,9 @@ VARIANTS = [
     TorchMLPClassifier(entropy_weight=0.1, **QUICK),
     ANTRegressor(entropy_weight=0.1, max_epochs=10, lr=0.02),
     RBMPretrainedMLP(entropy_weight=0.1, **QUICK),
+    TorchMLPClassifier(numeric_embedding="spline", **QUICK),
+    TorchMLPRegressor(numeric_embedding="piecewise", **QUICK),
+    ANTClassifier(numeric_embedding="periodic", **QUICK),
     PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
 ]
 

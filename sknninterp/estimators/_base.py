@@ -24,6 +24,7 @@ from sknninterp.callbacks import EpochBar, LateEarlyStopping
 from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import TensorData, TensorNet, TrainingData
 from sknninterp.estimators._validation import for_torch, validated
+from sknninterp.nn.embeddings import EMBEDDINGS, NumericEmbedding
 from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
 from sknninterp.nn.mlp import ACTIVATIONS, MLP
@@ -62,6 +63,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         "lr": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "entropy_weight": [Interval(Real, None, None, closed="neither")],
+        "numeric_embedding": [StrOptions(set(EMBEDDINGS)), callable, None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -86,6 +88,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         lr,
         weight_decay,
         entropy_weight,
+        numeric_embedding,
         batch_size,
         max_epochs,
         early_stopping,
@@ -107,6 +110,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         self.lr = lr
         self.weight_decay = weight_decay
         self.entropy_weight = entropy_weight
+        self.numeric_embedding = numeric_embedding
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
@@ -275,7 +279,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     def _build(self, parts: TrainingData, device) -> TensorNet:
         """An untrained net."""
         net = self._net_class(
-            self._make_module(parts.train.inputs),
+            self._make_module(parts.train),
             criterion=self._net_class.loss,
             **self._optimizer_options(),
             lr=self.lr,
@@ -340,8 +344,13 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             options = {**options, "weight_decay": self.weight_decay}
         return {"optimizer": optimizer, **{f"optimizer__{k}": v for k, v in options.items()}}
 
-    def _make_module(self, inputs: Tensor) -> nn.Module:
-        n_inputs = inputs.shape[1]
+    def _make_module(self, data: TensorData) -> nn.Module:
+        inputs, n_inputs = data.inputs, data.inputs.shape[1]
+        if self.module is not None and self.numeric_embedding is not None:
+            raise ValueError(
+                "numeric_embedding goes with the network made here; put one into your module"
+                " (sknninterp.nn.embeddings)."
+            )
         if self.module is None:
             module = MLP(
                 n_inputs,
@@ -350,6 +359,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
                 self.activation,
                 self.dropout,
                 self.batch_norm,
+                self._make_embedding(data),
             )
         elif isinstance(self.module, nn.Module):
             module = copy.deepcopy(self.module)
@@ -363,6 +373,19 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         module = module.to(dtype=inputs.dtype, device=inputs.device)
         self._check_output(module, inputs)
         return module
+
+    def _make_embedding(self, data: TensorData) -> NumericEmbedding | None:
+        if self.numeric_embedding is None:
+            return None
+        named = isinstance(self.numeric_embedding, str)
+        make = EMBEDDINGS[self.numeric_embedding].fit if named else self.numeric_embedding
+        embedding = make(data.inputs, data.weight)
+        if not isinstance(embedding, NumericEmbedding):
+            raise TypeError(
+                "numeric_embedding must be a name or return a NumericEmbedding; it returned"
+                f" {type(embedding).__name__}."
+            )
+        return embedding
 
     def _check_output(self, module: nn.Module, inputs: Tensor) -> None:
         try:

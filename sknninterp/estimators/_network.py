@@ -21,6 +21,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted, validate_dat
 from torch import Tensor, nn
 
 from sknninterp.estimators._base import BaseTorchEstimator
+from sknninterp.nn.embeddings import NumericEmbedding, split_embedding
 from sknninterp.nn.graph import Graph, prototype, read
 from sknninterp.nn.mlp import mlp_from_weights
 from sknninterp.nn.nodes import Activation
@@ -59,7 +60,35 @@ class Network:
             X = step.transform(X)
         return X
 
+    @property
+    def embedding(self) -> NumericEmbedding | None:
+        """What the module does to each feature before its first layer."""
+        return split_embedding(self.module)[0]
+
+    @property
+    def embedding_origins(self) -> sparse.csr_matrix | None:
+        """Which feature each number of the embedding is of, (n_numbers, n_features), as 1."""
+        embedding = self.embedding
+        if embedding is None:
+            return None
+        origins = embedding.origins.cpu().numpy()
+        starts = np.arange(len(origins) + 1)
+        shape = len(origins), embedding.n_features
+        return sparse.csr_matrix((np.ones(len(origins)), origins, starts), shape=shape)
+
     def to_tensor(self, X) -> Tensor:
+        """Preprocessed X as the network is read: behind its embedding, if it has one."""
+        return self.embed(self.inputs(X))
+
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Inputs as the first layer gets them."""
+        embedding = self.embedding
+        if embedding is None:
+            return inputs
+        with torch.no_grad():
+            return embedding(inputs)
+
+    def inputs(self, X) -> Tensor:
         """Preprocessed X, checked, as a tensor of the network's dtype on its device."""
         like = prototype(self.module)
         dtype = like.cpu().numpy().dtype
@@ -100,8 +129,8 @@ class Network:
         return self.steps[0][1] if self.steps else self.predictor
 
     def read(self, shape) -> Graph:
-        """The network as a graph, for samples of this shape."""
-        return read(self.module, shape)
+        """The network behind its embedding as a graph, for samples of this shape."""
+        return read(split_embedding(self.module)[1], shape)
 
     def labels(self, n_outputs: int) -> np.ndarray:
         """Label of each output; of a single logit, of both classes.

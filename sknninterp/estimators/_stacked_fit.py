@@ -60,6 +60,7 @@ def can_be_stacked(estimator) -> bool:
         and not estimator.dropout
         and not estimator.batch_norm
         and not estimator.entropy_weight
+        and estimator.numeric_embedding is None
         and not estimator.callbacks
         and not estimator.early_stopping
         and not estimator.warm_start

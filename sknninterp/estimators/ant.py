@@ -108,6 +108,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
+    numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
+        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
+        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -224,6 +227,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         lr=1e-3,
         weight_decay=0.0,
         entropy_weight=0.0,
+        numeric_embedding=None,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -261,6 +265,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
             lr=lr,
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
+            numeric_embedding=numeric_embedding,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -320,6 +325,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
+    numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
+        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
+        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -430,6 +438,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         lr=1e-3,
         weight_decay=0.0,
         entropy_weight=0.0,
+        numeric_embedding=None,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -466,6 +475,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
             lr=lr,
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
+            numeric_embedding=numeric_embedding,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -237,6 +237,9 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
+    numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
+        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
+        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -304,6 +307,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         lr=1e-3,
         weight_decay=0.0,
         entropy_weight=0.0,
+        numeric_embedding=None,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -327,6 +331,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
             lr=lr,
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
+            numeric_embedding=numeric_embedding,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -370,6 +375,9 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
+    numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
+        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
+        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -432,6 +440,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         lr=1e-3,
         weight_decay=0.0,
         entropy_weight=0.0,
+        numeric_embedding=None,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -454,6 +463,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
             lr=lr,
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
+            numeric_embedding=numeric_embedding,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -160,6 +160,9 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
+    numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
+        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
+        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -266,6 +269,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
         lr=1e-3,
         weight_decay=0.0,
         entropy_weight=0.0,
+        numeric_embedding=None,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -295,6 +299,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
             lr=lr,
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
+            numeric_embedding=numeric_embedding,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -346,6 +351,9 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
         Times the mean activation entropy (bits) of hidden neurons in a batch, added to the loss in
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
+    numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
+        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
+        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -450,6 +458,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
         lr=1e-3,
         weight_decay=0.0,
         entropy_weight=0.0,
+        numeric_embedding=None,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -478,6 +487,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
             lr=lr,
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
+            numeric_embedding=numeric_embedding,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -101,7 +101,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         """What the contributions to each logit add to, (n_outputs,), where they add up."""
         return None
 
-    def _data(self, graph: Graph, inputs: Tensor) -> Tensor:
+    def _data(self, graph: Graph, inputs: Tensor, embedded: Tensor) -> Tensor:
         """What the contributions are contributions of."""
         return inputs
 
@@ -183,20 +183,22 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         reading = contributions = batch = None
 
         def bytes_each(inputs):
-            n_values = max(inputs[0].numel() * reading.outputs.n_outputs, batch.values[0].size)
+            n_inputs = math.prod(reading.graph.input.shape)
+            n_values = max(n_inputs * reading.outputs.n_outputs, batch.values[0].size)
             return n_values * inputs.element_size()
 
         for inputs in self._input_batches(X, bytes_each):
+            embedded = network.embed(inputs)
             if reading is None:
-                reading = self._reading(network, tuple(inputs.shape[1:]))
+                reading = self._reading(network, tuple(embedded.shape[1:]))
                 contributions = self._contributions(reading.graph)
                 if fitting:
                     self._begin_fit(contributions)
-            batch = self._batch(reading, contributions, inputs, positions, signs)
+            batch = self._batch(reading, contributions, inputs, embedded, positions, signs)
             yield batch
 
     def _input_batches(self, X, bytes_each: Callable[[Tensor], int]) -> Iterator[Tensor]:
-        """What the network sees of X; `bytes_each` says how much comes of each sample."""
+        """Inputs of the network for X; `bytes_each` says how much comes of each sample."""
         n_samples, network = _num_samples(X), self._network
         # Until it is known what comes of a sample: as if each value of it became 16 numbers.
         guess = _BATCH_BYTES // (128 * max(1, math.prod(X.shape[1:])))
@@ -204,7 +206,7 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         with self._progress(n_samples) as progress:
             while start < n_samples:
                 rows = _safe_indexing(X, slice(start, start + size))
-                inputs = network.to_tensor(network.preprocess(rows))
+                inputs = network.inputs(network.preprocess(rows))
                 yield inputs
                 start += size
                 progress.update(len(inputs))
@@ -234,31 +236,36 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         names = getattr(self, "feature_names_in_", None)
         if names is None:
             names = original_feature_names(self.estimator_, self.n_features_in_)
-        steps = list(network.steps)
-        if self.columns == "transformed":
-            return None, transformed_feature_names(steps, graph.input.shape[0], names)
-        return column_origins(steps, self.n_features_in_, names), names
+        steps, own, origins = list(network.steps), network.embedding_origins, None
+        if self.columns == "original":
+            origins = column_origins(steps, self.n_features_in_, names)
+        else:
+            n_inputs = graph.input.shape[0] if own is None else own.shape[1]
+            names = transformed_feature_names(steps, n_inputs, names)
+        if own is not None:
+            origins = own if origins is None else own @ origins
+        return origins, names
 
-    def _batch(self, reading, contributions, inputs, positions, signs) -> Batch:
+    def _batch(self, reading, contributions, inputs, embedded, positions, signs) -> Batch:
         graph, predicted = reading.graph, None
         with evaluation(graph.module), torch.no_grad():
             if isinstance(positions, str):
-                predicted = reading.network.predict(graph, inputs)
+                predicted = reading.network.predict(graph, embedded)
                 n_outputs = reading.outputs.n_outputs
                 choice = Choice.of_predicted(predicted, n_outputs, self._is_signed)
                 predicted = predicted.cpu().numpy()
             else:
                 choice = Choice.of_positions(positions, signs, inputs.device)
-            values = choice.finish(contributions(inputs, choice.outputs))
+            values = choice.finish(contributions(embedded, choice.outputs))
             base_values, gaps = self._base_values(graph), None
             if base_values is not None:
-                changes = run_logits(graph, inputs) - base_values
+                changes = run_logits(graph, embedded) - base_values
                 base_values, changes = (
                     choice.finish(pick_outputs(of_all, choice.outputs))
                     for of_all in (base_values.expand(len(inputs), -1), changes)
                 )
-                gaps = values.sum(tuple(range(1, inputs.ndim)), dtype=float) - changes
-            data = self._data(graph, inputs)
+                gaps = values.sum(tuple(range(1, embedded.ndim)), dtype=float) - changes
+            data = self._data(graph, inputs, embedded)
         if reading.origins is not None:
             values = sum_to_original(values, reading.origins)
         return Batch(values, base_values, gaps, data, predicted, reading, contributions)

@@ -38,15 +38,19 @@ class FromBaseline:
         if isinstance(self.baseline, str) and self.baseline == "mean":
             return self._mean_input(X)
         network = self._network
-        first = network.to_tensor(network.preprocess(_safe_indexing(X, slice(1))))
+        first = network.inputs(network.preprocess(_safe_indexing(X, slice(1))))
         number = 0.0 if isinstance(self.baseline, str) else self.baseline
-        return _as_baseline(number, tuple(first.shape[1:]))
+        baseline = _as_baseline(number, tuple(first.shape[1:]))
+        if network.embedding is None:
+            return baseline
+        return network.embed(torch.from_numpy(baseline[None]).to(first))[0].cpu().numpy()
 
     def _mean_input(self, X) -> np.ndarray:
         """Mean of what the network sees of X."""
-        total, n_samples = 0.0, 0
+        total, n_samples, embed = 0.0, 0, self._network.embed
         for inputs in self._input_batches(X, lambda batch: batch[0].nbytes):
-            total, n_samples = total + inputs.sum(0, dtype=torch.float64), n_samples + len(inputs)
+            total = total + embed(inputs).sum(0, dtype=torch.float64)
+            n_samples += len(inputs)
         return (total / n_samples).cpu().numpy()
 
 

@@ -202,9 +202,9 @@ Influence` for how each is taken.
             for name, total in contributions.totals.items()
         }
 
-    def _data(self, graph, inputs):
+    def _data(self, graph, inputs, embedded):
         source = find_node(graph, self.source, "source")
-        return inputs if source is graph.input else graph.run(inputs, [source])[source]
+        return inputs if source is graph.input else graph.run(embedded, [source])[source]
 
     @property
     def _explains_data(self):
@@ -296,7 +296,8 @@ Influence` for how each is taken.
             raise ValueError(f"by={by!r} is neither 'node' nor 'channel'.")
         network, found = self._network, []
         ends = None
-        for inputs in self._input_batches(X, lambda batch: found[-1].nbytes // len(batch)):
+        for batch in self._input_batches(X, lambda batch: found[-1].nbytes // len(batch)):
+            inputs = network.embed(batch)
             if ends is None:
                 graph = network.read(inputs.shape[1:])
                 columns = partial(super()._columns, network, graph)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sknninterp.nn.embeddings import EMBEDDINGS
 from sknninterp.nn.nodes import (
     Activation,
     Add,
@@ -21,6 +22,7 @@ from sknninterp.nn.nodes import (
     BatchNorm,
     Concat,
     Conv,
+    Embedding,
     Linear,
     MaxPool,
     Reshape,
@@ -104,6 +106,10 @@ def _max_pool(n_axes, maximum, average):
     return build
 
 
+def _from_embedding(call):
+    return Embedding(*call.head, call.module)
+
+
 def _from_route(call):
     return Route(*call.head)
 
@@ -179,6 +185,7 @@ MODULES = {
     nn.AdaptiveAvgPool2d: _average_pool(2),
     nn.AdaptiveMaxPool1d: _max_pool(1, F.adaptive_max_pool1d, F.adaptive_avg_pool1d),
     nn.AdaptiveMaxPool2d: _max_pool(2, F.adaptive_max_pool2d, F.adaptive_avg_pool2d),
+    **dict.fromkeys(EMBEDDINGS.values(), _from_embedding),
     **dict.fromkeys(
         (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout), _from_route
     ),

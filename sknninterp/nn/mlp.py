@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from sknninterp.nn.embeddings import NumericEmbedding
+
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "sigmoid": nn.Sigmoid,
@@ -26,7 +28,7 @@ def _activation(name: str) -> nn.Module:
 
 
 class MLP(nn.Sequential):
-    """Fully connected network: `hidden0`, `activation0`, ..., `output`.
+    """Fully connected network: `embedding` if any, `hidden0`, `activation0`, ..., `output`.
 
     Parameters
     ----------
@@ -38,6 +40,8 @@ class MLP(nn.Sequential):
         Share of each hidden layer's values dropped while training.
     batch_norm : bool, default=False
         Batch norm between each hidden layer and its activation.
+    embedding : NumericEmbedding, default=None
+        Of the inputs, before the first layer.
     """
 
     def __init__(
@@ -48,9 +52,12 @@ class MLP(nn.Sequential):
         activation: str = "relu",
         dropout: float = 0.0,
         batch_norm: bool = False,
+        embedding: NumericEmbedding | None = None,
     ):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         width = n_inputs
+        if embedding is not None:
+            layers["embedding"], width = embedding, embedding.n_outputs
         for i, size in enumerate(hidden_layer_sizes):
             layers[f"hidden{i}"] = nn.Linear(width, size)
             if batch_norm:

@@ -396,6 +396,26 @@ class Concat(Node):
         return np.concatenate([units.of[node] for node in self.inputs])
 
 
+class Embedding(Node):
+    """Features as several numbers each (:mod:`sknninterp.nn.embeddings`); no linear map."""
+
+    def __init__(self, name, inputs, shape, module: nn.Module):
+        super().__init__(name, inputs, shape)
+        self.module = module
+
+    def forward(self, value):
+        return self.module(value)
+
+    def transpose(self, rows, absolute=False):
+        raise UnsupportedModuleError(
+            f"{type(self.module).__name__} at {self.name!r} is not linear: read the network behind"
+            " it (sknninterp.nn.embeddings.split_embedding)."
+        )
+
+    def connect(self, units):
+        return units.freeze(units.new(self.shape[0]))
+
+
 def _vjp(function, shape, rows):
     """Transpose of a linear `function` on values of `shape`, applied to `rows`."""
     with torch.enable_grad():
