@@ -10,7 +10,7 @@ show the shape of its effect.
 """
 
 # %%
-# Friedman's function: 10 sin(pi x0 x1) + 20 (x2 - 1/2)^2 + 10 x3 + 5 x4, and five features of noise.
+# Friedman's function: 10 sin(pi x0 x1) + 20 (x2 - 1/2)^2 + 10 x3 + 5 x4, five of noise.
 import matplotlib.pyplot as plt
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import train_test_split
