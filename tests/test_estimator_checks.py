@@ -67,6 +67,8 @@ VARIANTS = [
     TorchMLPClassifier(numeric_embedding="spline", **QUICK),
     TorchMLPRegressor(numeric_embedding="piecewise", **QUICK),
     ANTClassifier(numeric_embedding="periodic", **QUICK),
+    ANTRegressor(input_penalty=0.05, **QUICK),
+    TorchMLPClassifier(input_penalty=0.05, numeric_embedding="piecewise", **QUICK),
     PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
 ]
 

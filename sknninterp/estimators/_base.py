@@ -27,6 +27,7 @@ from sknninterp.estimators._validation import for_torch, validated
 from sknninterp.nn.embeddings import EMBEDDINGS, NumericEmbedding
 from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
+from sknninterp.nn.input_penalty import InputPenalty
 from sknninterp.nn.mlp import ACTIVATIONS, MLP
 from sknninterp.nn.optim import FusedAdam
 
@@ -64,6 +65,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "entropy_weight": [Interval(Real, None, None, closed="neither")],
         "numeric_embedding": [StrOptions(set(EMBEDDINGS)), callable, None],
+        "input_penalty": [Interval(Real, 0, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -89,6 +91,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         weight_decay,
         entropy_weight,
         numeric_embedding,
+        input_penalty,
         batch_size,
         max_epochs,
         early_stopping,
@@ -111,6 +114,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         self.weight_decay = weight_decay
         self.entropy_weight = entropy_weight
         self.numeric_embedding = numeric_embedding
+        self.input_penalty = input_penalty
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
@@ -293,7 +297,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         net.initialize()
         net.input_shape_ = tuple(parts.train.inputs.shape[1:])
         net.n_outputs_ = self._n_outputs
-        net.penalty = self._penalty(net)
+        net.penalty, net.input_penalty = self._penalty(net), self._input_penalty(net)
         return net
 
     def _resumed(self) -> TensorNet:
@@ -303,6 +307,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             net.set_params(lr=self.lr, batch_size=self.batch_size)
         if self.entropy_weight != (net.penalty.weight if net.penalty else 0):
             net.penalty = self._penalty(net)
+        net.input_penalty = self._input_penalty(net)
         return net
 
     def _penalty(self, net: TensorNet) -> EntropyPenalty | None:
@@ -318,6 +323,17 @@ class BaseTorchEstimator(BaseEstimator, ABC):
                 f"entropy_weight={self.entropy_weight} cannot be used: {why}"
             ) from error
         return penalty
+
+    def _input_penalty(self, net: TensorNet) -> InputPenalty | None:
+        """What pulls features' weights to 0; an error if they are not read one by one."""
+        if self.input_penalty == 0:
+            return None
+        try:
+            return InputPenalty(self.input_penalty, net.module_, net.input_shape_)
+        except ValueError as error:
+            raise ValueError(
+                f"input_penalty={self.input_penalty} cannot be used: {error}."
+            ) from error
 
     def _train(self, net: TensorNet, parts: TrainingData, epochs: int, partial: bool) -> None:
         """Train with the callbacks that pass with this fit, and see that it went well."""
@@ -435,6 +451,14 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         """One row an epoch, without the batches."""
         rows = [{k: v for k, v in row.items() if k not in _NO_HISTORY} for row in self.net_.history]
         return pd.DataFrame(rows)
+
+    @property
+    def selected_features_(self) -> np.ndarray:
+        """Features that the network reads: their names, or numbers where X had none."""
+        penalty = InputPenalty(0.0, self.module_, self.net_.input_shape_)
+        read = (penalty.norms(self.module_) > 0).cpu().numpy()
+        names = getattr(self, "feature_names_in_", np.arange(len(read)))
+        return names[read]
 
     def _network_input(self, X) -> np.ndarray:
         """X checked against what was fitted, in the network's dtype."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
+from sknninterp.nn.input_penalty import InputPenalty
 from sknninterp.nn.stacked_training import batch_bounds
 
 # Rows read at a time where nothing is learnt: larger batches need fewer calls.
@@ -146,6 +147,7 @@ class TensorNet(skorch.NeuralNet):
     """
 
     penalty: EntropyPenalty | None = None
+    input_penalty: InputPenalty | None = None
 
     @property
     def _default_callbacks(self):
@@ -185,6 +187,16 @@ class TensorNet(skorch.NeuralNet):
         loss.backward()
         return {"loss": loss, "y_pred": output}
 
+    def train_step(self, batch, **fit_params):
+        """A step of the optimizer on a batch."""
+        step = super().train_step(batch, **fit_params)
+        self._shrink_inputs()
+        return step
+
+    def _shrink_inputs(self) -> None:
+        if self.input_penalty is not None:
+            self.input_penalty(self.module_, self.optimizer_.param_groups[0]["lr"])
+
     def validation_step(self, batch, **fit_params):
         """Output and loss of a batch."""
         self._set_training(False)
@@ -217,6 +229,7 @@ class TensorNet(skorch.NeuralNet):
                 _, loss = self.training_loss(batch)
                 loss.backward()
                 optimizer.step()
+                self._shrink_inputs()
                 losses.append(loss.detach())
         return torch.stack(losses).tolist()
 

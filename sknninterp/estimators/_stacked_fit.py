@@ -19,7 +19,7 @@ from torch import Tensor
 from sknninterp.estimators._base import OPTIMIZERS, BaseTorchEstimator, tensors
 from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import EVALUATION_ROWS, TensorData, TensorNet, TrainingData
-from sknninterp.estimators.ant import TuningPart
+from sknninterp.estimators._tuning_part import TuningPart
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.stacked import StackedMLP
 from sknninterp.nn.stacked_training import (
@@ -61,6 +61,7 @@ def can_be_stacked(estimator) -> bool:
         and not estimator.batch_norm
         and not estimator.entropy_weight
         and estimator.numeric_embedding is None
+        and not estimator.input_penalty
         and not estimator.callbacks
         and not estimator.early_stopping
         and not estimator.warm_start

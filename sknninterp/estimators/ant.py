@@ -2,80 +2,11 @@
 
 from __future__ import annotations
 
-import pandas as pd
-import torch
 from sklearn.utils._param_validation import StrOptions
 
-from sknninterp.callbacks import TUNING_CONSTRAINTS, NeuronTuning
+from sknninterp.callbacks import TUNING_CONSTRAINTS
+from sknninterp.estimators._tuning_part import TuningPart
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
-from sknninterp.nn.graph import read
-
-# A histogram of 22 bins says little about a neuron with fewer samples than this.
-_FEWEST_TUNING_SAMPLES = 100
-
-
-class TuningPart:
-    """What tuned networks add to the plain ones: the callback, its data and what it did."""
-
-    @property
-    def _tuning(self) -> NeuronTuning:
-        return NeuronTuning(
-            pruning_rate=self.pruning_rate,
-            tuning_step=self.tuning_step,
-            n_tuned=self.n_tuned,
-            tuning_start=self.tuning_start,
-            tuning_stop=self.tuning_stop,
-            target_layers=self.target_layers,
-            criterion=self.criterion,
-            target_distribution=self.target_distribution,
-            n_bins=self.n_bins,
-            bin_range=self.bin_range,
-            histogram=self.histogram,
-            tuning_data="train" if self.tuning_data == "train" else "auto",
-            min_neurons=self.min_neurons,
-            rewind=self.rewind,
-            max_epochs=self.max_epochs,
-            # This fit's own seed: to draw another would change the network that is tuned.
-            random_state=torch.initial_seed(),
-        )
-
-    def _own_callbacks(self):
-        return [("neuron_tuning", self._tuning)]
-
-    def _wants_validation(self, n_samples):
-        if self.early_stopping:
-            return True
-        if not self._tuning.schedule(self.max_epochs).active or self.tuning_data == "train":
-            return False
-        enough = n_samples * self.validation_fraction >= _FEWEST_TUNING_SAMPLES
-        return enough or self.tuning_data == "validation"
-
-    @property
-    def layer_sizes_(self) -> list[int]:
-        """Width of each hidden layer that is left."""
-        graph = read(self.module_, self.net_.input_shape_)
-        return [layer.width for layer in graph.layers[:-1]]
-
-    @property
-    def removed_neurons_(self) -> dict[str, list[int]]:
-        """Original indices of each tuned layer's neurons, in the order of removal."""
-        tuner = self._tuner
-        removed = {layer: [] for layer in tuner.widths} if tuner else {}
-        for removal in tuner.history if tuner else []:
-            removed[removal.layer].append(removal.neuron)
-        return removed
-
-    @property
-    def tuning_history_(self) -> pd.DataFrame:
-        """One row per removed neuron: `epoch`, `layer`, `neuron`, `score`."""
-        removals = self._tuner.history if self._tuner else []
-        columns = ["epoch", "layer", "neuron", "score"]
-        return pd.DataFrame([vars(removal) for removal in removals], columns=columns)
-
-    @property
-    def _tuner(self):
-        """What removed the neurons; None with nothing to remove."""
-        return dict(self.net_.callbacks_)["neuron_tuning"].tuner_
 
 
 class ANTClassifier(TuningPart, TorchMLPClassifier):
@@ -111,6 +42,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
         Each feature as several numbers of its own, to learn its non-linear effects sooner: see
         :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+    input_penalty : float, default=0.0
+        Group lasso on the weights of each feature: features that say little leave the network, see
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -184,6 +118,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    selected_features_ : ndarray
+        Names of the features that the network reads, or their numbers: all of them, but for
+        `input_penalty`.
     layer_sizes_ : list of int
         Width of each hidden layer that is left.
     removed_neurons_ : dict of str to list of int
@@ -228,6 +165,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         weight_decay=0.0,
         entropy_weight=0.0,
         numeric_embedding=None,
+        input_penalty=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -266,6 +204,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
+            input_penalty=input_penalty,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -328,6 +267,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
         Each feature as several numbers of its own, to learn its non-linear effects sooner: see
         :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+    input_penalty : float, default=0.0
+        Group lasso on the weights of each feature: features that say little leave the network, see
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -399,6 +341,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    selected_features_ : ndarray
+        Names of the features that the network reads, or their numbers: all of them, but for
+        `input_penalty`.
     layer_sizes_ : list of int
         Width of each hidden layer that is left.
     removed_neurons_ : dict of str to list of int
@@ -439,6 +384,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         weight_decay=0.0,
         entropy_weight=0.0,
         numeric_embedding=None,
+        input_penalty=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -476,6 +422,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
+            input_penalty=input_penalty,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

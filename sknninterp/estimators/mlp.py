@@ -240,6 +240,9 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
         Each feature as several numbers of its own, to learn its non-linear effects sooner: see
         :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+    input_penalty : float, default=0.0
+        Group lasso on the weights of each feature: features that say little leave the network, see
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -278,6 +281,9 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    selected_features_ : ndarray
+        Names of the features that the network reads, or their numbers: all of them, but for
+        `input_penalty`.
 
     See Also
     --------
@@ -308,6 +314,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         weight_decay=0.0,
         entropy_weight=0.0,
         numeric_embedding=None,
+        input_penalty=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -332,6 +339,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
+            input_penalty=input_penalty,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -378,6 +386,9 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
         Each feature as several numbers of its own, to learn its non-linear effects sooner: see
         :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+    input_penalty : float, default=0.0
+        Group lasso on the weights of each feature: features that say little leave the network, see
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -414,6 +425,9 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    selected_features_ : ndarray
+        Names of the features that the network reads, or their numbers: all of them, but for
+        `input_penalty`.
 
     See Also
     --------
@@ -441,6 +455,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         weight_decay=0.0,
         entropy_weight=0.0,
         numeric_embedding=None,
+        input_penalty=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -464,6 +479,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
+            input_penalty=input_penalty,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -2,132 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
-from numbers import Integral, Real
-
-import pandas as pd
-import torch
-from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
-from torch import Tensor
-
-from sknninterp.estimators._net import InputBatches, TensorData
-from sknninterp.estimators._progress import epoch_bar
-from sknninterp.estimators._validation import Pair, for_torch, validated
+from sknninterp.estimators._pretraining_part import PRETRAINING_CONSTRAINTS, PretrainedPart
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
-from sknninterp.nn.pretraining import pretrain
-from sknninterp.nn.rbm_trainer import RULES, DivergenceError, Epoch
-from sknninterp.nn.units import UNITS
-
-PRETRAINING_CONSTRAINTS: dict = {
-    "pretraining": [StrOptions(set(RULES)), None],
-    "pretraining_epochs": [Interval(Integral, 0, None, closed="left")],
-    "hybrid_epochs": [Pair(Integral, 0, None, closed="left")],
-    "pretraining_lr": [Interval(Real, 0, None, closed="neither"), None],
-    "pretraining_momentum": [Pair(Real, 0, 1, closed="left")],
-    "visible": [StrOptions({"auto", *UNITS})],
-}
-
-
-class PretrainedPart:
-    """What pretrained networks add to the plain ones: the first weights, and where from."""
-
-    _unlabeled = None
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, X_unlabeled=None):
-        """Pretrain the network's layers, then fit it.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-            Or (n_samples, channels, ...) with `module`.
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Labels, or values for a regressor (which alone takes several outputs).
-        sample_weight : array-like of shape (n_samples,), default=None
-            For pretraining too.
-        X_unlabeled : array-like or sparse matrix of shape (n_unlabeled, n_features), default=None
-            More samples to pretrain on, each with the mean weight of those of X. The network is
-            fitted to X and y alone.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            If the data hold NaN, infinite or non-numeric values, lie outside the bounds of the
-            visible units, if a classifier sees one class only, or if training diverges.
-
-        Warns
-        -----
-        UserWarning
-            If nothing is pretrained on `X_unlabeled`: with `pretraining=None`, or where
-            `warm_start` goes on from a network that was pretrained before.
-        """
-        again = self.warm_start and hasattr(self, "net_")
-        if X_unlabeled is not None and (again or self.pretraining is None):
-            why = "warm_start=True goes on" if again else "pretraining=None"
-            warnings.warn(f"X_unlabeled is not used: {why}.", stacklevel=3)
-        self._unlabeled = X_unlabeled
-        try:
-            return super().fit(X, y, sample_weight)
-        finally:
-            del self._unlabeled
-
-    def _build(self, parts, device):
-        net = super()._build(parts, device)
-        layers = []
-        if self.pretraining is not None:
-            layers = self._pretrain(net.module_, self._pretraining_data(parts.train))
-        # Nothing but a picture needs them again: they would only take room on a GPU.
-        self.rbms_ = [layer.rbm.cpu() for layer in layers]
-        rows = [(layer.name, *epoch) for layer in layers for epoch in layer.epochs]
-        self.pretraining_history_ = pd.DataFrame(rows, columns=["layer", *Epoch._fields])
-        return net
-
-    def _pretrain(self, module, data: TensorData):
-        options = {
-            "rule": self.pretraining,
-            "n_epochs": self.pretraining_epochs,
-            "visible": self.visible,
-            "lr": self.pretraining_lr,
-            "hybrid_epochs": tuple(self.hybrid_epochs),
-            "momentum": tuple(self.pretraining_momentum),
-        }
-        batches = InputBatches(data, self.batch_size)
-        with epoch_bar(self.verbose, None) as told:
-            options["on_epoch"] = lambda name, epoch: told(epoch, layer=name)
-            try:
-                return pretrain(module, data.inputs.shape[1:], batches, **options)
-            except DivergenceError as error:
-                raise DivergenceError(
-                    f"Pretraining with pretraining_lr={self.pretraining_lr}: {error}"
-                ) from error
-
-    def _pretraining_data(self, labeled: TensorData) -> TensorData:
-        """Inputs with and without labels; there are no targets."""
-        inputs, weight = labeled.inputs, labeled.weight
-        if self._unlabeled is not None:
-            more = self._checked_unlabeled(inputs)
-            if weight is not None:
-                weight = torch.cat([weight, weight.new_ones(len(more))])
-            inputs = torch.cat([inputs, more])
-        return TensorData(inputs, inputs.new_empty(len(inputs)), weight)
-
-    def _checked_unlabeled(self, inputs: Tensor) -> Tensor:
-        options = {"dtype": inputs[:0].numpy(force=True).dtype, "allow_nd": self.module is not None}
-        try:
-            X = validated(self, self._unlabeled, reset=False, **options)
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(f"X_unlabeled: {error}") from error
-        if X.shape[1:] != inputs.shape[1:]:
-            raise ValueError(
-                f"X_unlabeled has samples of shape {X.shape[1:]}, X of {tuple(inputs.shape[1:])}."
-            )
-        return torch.from_numpy(for_torch(X)).to(inputs.device)
 
 
 class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
@@ -163,6 +39,9 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
         Each feature as several numbers of its own, to learn its non-linear effects sooner: see
         :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+    input_penalty : float, default=0.0
+        Group lasso on the weights of each feature: features that say little leave the network, see
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -224,6 +103,9 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    selected_features_ : ndarray
+        Names of the features that the network reads, or their numbers: all of them, but for
+        `input_penalty`.
 
     See Also
     --------
@@ -270,6 +152,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
         weight_decay=0.0,
         entropy_weight=0.0,
         numeric_embedding=None,
+        input_penalty=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -300,6 +183,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
+            input_penalty=input_penalty,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -354,6 +238,9 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
         Each feature as several numbers of its own, to learn its non-linear effects sooner: see
         :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+    input_penalty : float, default=0.0
+        Group lasso on the weights of each feature: features that say little leave the network, see
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -413,6 +300,9 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    selected_features_ : ndarray
+        Names of the features that the network reads, or their numbers: all of them, but for
+        `input_penalty`.
 
     See Also
     --------
@@ -459,6 +349,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
         weight_decay=0.0,
         entropy_weight=0.0,
         numeric_embedding=None,
+        input_penalty=0.0,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -488,6 +379,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
             weight_decay=weight_decay,
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
+            input_penalty=input_penalty,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

@@ -358,36 +358,6 @@ def test_bins():
     assert len({tuple(e.tuning_history_["score"]) for e in (plain, fine, wide)}) == 3
 
 
-# --- whose activations --------------------------------------------------------------------------
-
-
-def test_tuning_data_of_few_samples_are_the_training_data():
-    auto, train = fitted(), fitted(tuning_data="train")
-    assert "valid_loss" not in auto.history_
-    assert_same_network(auto, train)
-
-
-def test_tuning_data_held_out():
-    held_out = fitted(tuning_data="validation")
-    assert "valid_loss" in held_out.history_
-    assert held_out.n_iter_ == 10
-    assert held_out.layer_sizes_ == [6, 4]
-    assert not held_out.tuning_history_.equals(fitted().tuning_history_)
-
-
-def test_tuning_data_of_many_samples_are_held_out():
-    many, answer = np.tile(X, (9, 1)), np.tile(Y, 9)
-    assert "valid_loss" in make(max_epochs=4).fit(many, answer).history_
-    assert "valid_loss" not in make(max_epochs=4, tuning_data="train").fit(many, answer).history_
-    assert "valid_loss" not in make(max_epochs=4, pruning_rate=0).fit(many, answer).history_
-
-
-def test_early_stopping_with_tuning_on_the_training_data():
-    estimator = fitted(tuning_data="train", early_stopping=True, patience=100)
-    assert "valid_loss" in estimator.history_
-    assert estimator.layer_sizes_ == [6, 4]
-
-
 # --- early stopping, going on, rewinding --------------------------------------------------------
 
 

@@ -12,10 +12,8 @@ import pandas as pd
 import pytest
 import sklearn
 import torch
-from scipy import sparse
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_digits, make_classification
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -31,7 +29,7 @@ from sknninterp import (
     TorchMLPClassifier,
     TorchMLPRegressor,
 )
-from sknninterp.estimators import pretrained as pretrained_module
+from sknninterp.estimators import _pretraining_part
 from sknninterp.estimators._device import seeded
 from sknninterp.nn.mlp import MLP
 from sknninterp.nn.pretraining import pretrain
@@ -125,7 +123,7 @@ def calls(monkeypatch):
         found.append((torch.cat([batch[0] for batch in epoch]).numpy(), weight))
         return pretrain(module, shape, batches, **options)
 
-    monkeypatch.setattr(pretrained_module, "pretrain", spy)
+    monkeypatch.setattr(_pretraining_part, "pretrain", spy)
     return found
 
 
@@ -376,88 +374,6 @@ def test_warm_start_does_not_pretrain_again(kind, calls):
     estimator.set_params(warm_start=False).fit(X, target(kind))
     assert len(calls) == 2
     assert_same(estimator, fitted(kind))
-
-
-# --- what X_unlabeled may be --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "convert",
-    [
-        sparse.csr_matrix,
-        sparse.csc_array,
-        np.asfortranarray,
-        np.ndarray.tolist,
-        lambda data: pd.DataFrame(data, columns=NAMES),
-    ],
-    ids=["csr", "csc", "fortran", "list", "frame"],
-)
-def test_what_unlabeled_samples_may_be(convert):
-    data = FRAME if isinstance(convert(MORE), pd.DataFrame) else X
-    estimator = make().fit(data, Y, X_unlabeled=convert(MORE))
-    expected = fitted(X_unlabeled=MORE)
-    assert_same_machines(estimator.rbms_, expected.rbms_)
-    np.testing.assert_array_equal(outputs(estimator, data), outputs(expected))
-
-
-def test_unlabeled_samples_take_the_float_type_of_x():
-    estimator = make().fit(X.astype(np.float32), Y, X_unlabeled=MORE)
-    assert estimator.rbms_[0].weight.dtype == torch.float32
-    expected = make().fit(X.astype(np.float32), Y, X_unlabeled=MORE.astype(np.float32))
-    assert_same_machines(estimator.rbms_, expected.rbms_)
-
-
-def spoilt(value):
-    table = pd.DataFrame(MORE, columns=NAMES).astype(object)
-    table.iloc[3, [2, 5]] = value
-    return table
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (MORE[:, :5], "^X_unlabeled: X has 5 features, but RBMPretrainedMLP is expecting 6"),
-        (MORE[0], "^X_unlabeled: Expected 2D array"),
-        (MORE[:0], r"^X_unlabeled: Found array with 0 sample\(s\)"),
-        (spoilt(np.nan).to_numpy(float), r"^X_unlabeled: (.*\n)*Columns with such values: \[2, 5"),
-        (spoilt(np.inf).to_numpy(float), r"^X_unlabeled: (.*\n)*Columns with such values: \[2, 5"),
-        (spoilt("a").to_numpy(), r"^X_unlabeled: (.*\n)*Columns that are not numeric: \[2, 5"),
-        (7, "^X_unlabeled: "),
-    ],
-    ids=["narrow", "flat", "empty", "nan", "infinite", "text", "number"],
-)
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-def test_bad_unlabeled_samples(more, message):
-    with pytest.raises(ValueError, match=message):
-        fitted(X_unlabeled=more)
-    estimator = make()
-    with pytest.raises(ValueError, match=message):
-        estimator.fit(FRAME, Y, X_unlabeled=more)
-    with pytest.raises(NotFittedError):
-        estimator.predict(X)
-
-
-def test_unlabeled_tables_have_the_columns_of_x():
-    table = pd.DataFrame(MORE, columns=NAMES)
-    with pytest.raises(ValueError, match="^X_unlabeled: The feature names(.*\n)*- size"):
-        make().fit(FRAME, Y, X_unlabeled=table.rename(columns={"dose": "size"}))
-    with pytest.raises(ValueError, match="^X_unlabeled: (.*\n)*.*same order"):
-        make().fit(FRAME, Y, X_unlabeled=table[NAMES[::-1]])
-    with pytest.raises(ValueError, match=r"^X_unlabeled: (.*\n)*.*\['height', 'stage'\]"):
-        make().fit(FRAME, Y, X_unlabeled=spoilt(np.nan))
-    dates = table.assign(dose=pd.Timestamp("2020-02-02"))
-    with pytest.raises((TypeError, ValueError), match=r"^X_unlabeled: (.*\n)*.*\['dose'\]"):
-        make().fit(FRAME, Y, X_unlabeled=dates)
-
-
-def test_unlabeled_samples_are_forgotten():
-    estimator = fitted(X_unlabeled=MORE)
-    assert_same(estimator.fit(X, Y), fitted())
-    with pytest.raises(ValueError, match="X_unlabeled"):
-        estimator.fit(X, Y, X_unlabeled=MORE[:, :3])
-    assert_same(estimator.fit(X, Y), fitted())
-    many = np.random.default_rng(0).normal(size=(5000, 6))
-    assert len(pickle.dumps(make().fit(X, Y, X_unlabeled=many))) < 60_000
 
 
 # --- networks of other shapes -------------------------------------------------------------------

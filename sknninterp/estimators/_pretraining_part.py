@@ -1,0 +1,129 @@
+"""What estimators that pretrain their layers add to the plain ones."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral, Real
+
+import pandas as pd
+import torch
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor
+
+from sknninterp.estimators._net import InputBatches, TensorData
+from sknninterp.estimators._progress import epoch_bar
+from sknninterp.estimators._validation import Pair, for_torch, validated
+from sknninterp.nn.pretraining import pretrain
+from sknninterp.nn.rbm_trainer import RULES, DivergenceError, Epoch
+from sknninterp.nn.units import UNITS
+
+PRETRAINING_CONSTRAINTS: dict = {
+    "pretraining": [StrOptions(set(RULES)), None],
+    "pretraining_epochs": [Interval(Integral, 0, None, closed="left")],
+    "hybrid_epochs": [Pair(Integral, 0, None, closed="left")],
+    "pretraining_lr": [Interval(Real, 0, None, closed="neither"), None],
+    "pretraining_momentum": [Pair(Real, 0, 1, closed="left")],
+    "visible": [StrOptions({"auto", *UNITS})],
+}
+
+
+class PretrainedPart:
+    """What pretrained networks add to the plain ones: the first weights, and where from."""
+
+    _unlabeled = None
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, X_unlabeled=None):
+        """Pretrain the network's layers, then fit it.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Or (n_samples, channels, ...) with `module`.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Labels, or values for a regressor (which alone takes several outputs).
+        sample_weight : array-like of shape (n_samples,), default=None
+            For pretraining too.
+        X_unlabeled : array-like or sparse matrix of shape (n_unlabeled, n_features), default=None
+            More samples to pretrain on, each with the mean weight of those of X. The network is
+            fitted to X and y alone.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If the data hold NaN, infinite or non-numeric values, lie outside the bounds of the
+            visible units, if a classifier sees one class only, or if training diverges.
+
+        Warns
+        -----
+        UserWarning
+            If nothing is pretrained on `X_unlabeled`: with `pretraining=None`, or where
+            `warm_start` goes on from a network that was pretrained before.
+        """
+        again = self.warm_start and hasattr(self, "net_")
+        if X_unlabeled is not None and (again or self.pretraining is None):
+            why = "warm_start=True goes on" if again else "pretraining=None"
+            warnings.warn(f"X_unlabeled is not used: {why}.", stacklevel=3)
+        self._unlabeled = X_unlabeled
+        try:
+            return super().fit(X, y, sample_weight)
+        finally:
+            del self._unlabeled
+
+    def _build(self, parts, device):
+        net = super()._build(parts, device)
+        layers = []
+        if self.pretraining is not None:
+            layers = self._pretrain(net.module_, self._pretraining_data(parts.train))
+        # Nothing but a picture needs them again: they would only take room on a GPU.
+        self.rbms_ = [layer.rbm.cpu() for layer in layers]
+        rows = [(layer.name, *epoch) for layer in layers for epoch in layer.epochs]
+        self.pretraining_history_ = pd.DataFrame(rows, columns=["layer", *Epoch._fields])
+        return net
+
+    def _pretrain(self, module, data: TensorData):
+        options = {
+            "rule": self.pretraining,
+            "n_epochs": self.pretraining_epochs,
+            "visible": self.visible,
+            "lr": self.pretraining_lr,
+            "hybrid_epochs": tuple(self.hybrid_epochs),
+            "momentum": tuple(self.pretraining_momentum),
+        }
+        batches = InputBatches(data, self.batch_size)
+        with epoch_bar(self.verbose, None) as told:
+            options["on_epoch"] = lambda name, epoch: told(epoch, layer=name)
+            try:
+                return pretrain(module, data.inputs.shape[1:], batches, **options)
+            except DivergenceError as error:
+                raise DivergenceError(
+                    f"Pretraining with pretraining_lr={self.pretraining_lr}: {error}"
+                ) from error
+
+    def _pretraining_data(self, labeled: TensorData) -> TensorData:
+        """Inputs with and without labels; there are no targets."""
+        inputs, weight = labeled.inputs, labeled.weight
+        if self._unlabeled is not None:
+            more = self._checked_unlabeled(inputs)
+            if weight is not None:
+                weight = torch.cat([weight, weight.new_ones(len(more))])
+            inputs = torch.cat([inputs, more])
+        return TensorData(inputs, inputs.new_empty(len(inputs)), weight)
+
+    def _checked_unlabeled(self, inputs: Tensor) -> Tensor:
+        options = {"dtype": inputs[:0].numpy(force=True).dtype, "allow_nd": self.module is not None}
+        try:
+            X = validated(self, self._unlabeled, reset=False, **options)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"X_unlabeled: {error}") from error
+        if X.shape[1:] != inputs.shape[1:]:
+            raise ValueError(
+                f"X_unlabeled has samples of shape {X.shape[1:]}, X of {tuple(inputs.shape[1:])}."
+            )
+        return torch.from_numpy(for_torch(X)).to(inputs.device)

@@ -1,0 +1,137 @@
+"""Group lasso on the weights of each feature: features that say little leave the network.
+
+References
+----------
+.. [1] Yuan & Lin (2006), *Model selection and estimation in regression with grouped variables*.
+.. [2] Parikh & Boyd (2014), *Proximal Algorithms*, section 6.5.4.
+.. [3] Lemhadri, Ruan, Abraham & Tibshirani (2021), *LassoNet: A Neural Network with Feature
+   Sparsity*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sknninterp.nn.graph import Graph, read
+from sknninterp.nn.nodes import Embedding, Linear, Reshape, Route
+
+
+class InputPenalty:
+    r"""Strength times the sum over features of sqrt(size) \|weights\|_2, by proximal steps.
+
+    After a step of an optimizer the weights w that read a feature (through its embedding, if there
+    is one) become w max(0, 1 - lr strength sqrt(size) / \|w\|_2), with their number `size`
+    (section 6.5.4 of [1]_): exactly 0 where they are small.
+
+    Parameters
+    ----------
+    strength : float
+        With optimizers of Adam's kind, whose steps are about the learning rate whatever the loss,
+        between 0 and 1: at 1 no feature stays. With others in units of the loss's gradient, as the
+        penalty of a lasso.
+    module : torch.nn.Module
+        Its linear layers that read the inputs are found here.
+    shape : sequence of int
+        Of one sample.
+
+    Raises
+    ------
+    ValueError
+        If something else reads the inputs, too.
+
+    References
+    ----------
+    .. [1] Parikh & Boyd (2014), *Proximal Algorithms*.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknninterp.nn.input_penalty import InputPenalty
+    >>> from sknninterp.nn.mlp import MLP
+    >>> network = MLP(3, 1, (4,))
+    >>> weight = network.hidden0.weight.data
+    >>> _ = weight.copy_(torch.tensor([[1.0, 0.1, 0.0]]).expand(4, 3))
+    >>> penalty = InputPenalty(1.0, network, (3,))
+    >>> penalty(network, lr=0.5)
+    >>> weight[0].tolist()
+    [0.5, 0.0, 0.0]
+    >>> penalty.norms(network).tolist()
+    [1.0, 0.0, 0.0]
+    """
+
+    def __init__(self, strength: float, module: nn.Module, shape: Sequence[int]):
+        self.strength = strength
+        graph = read(module, shape)
+        # By name: the module may be another when the net around it comes back from a file.
+        self.layers = [layer.name for layer in _input_layers(graph)]
+        self.origins = _origins(graph)
+        self.n_features = graph.input.shape[0]
+
+    @torch.no_grad()
+    def __call__(self, module: nn.Module, lr: float) -> None:
+        """Take a proximal step, in place.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+        lr : float
+            That of the optimizer's step before.
+        """
+        norms, sizes = self._norms(module)
+        scale = (1 - lr * self.strength * sizes.sqrt() / norms).clamp_(min=0)
+        scale = scale.nan_to_num_(0)[self.origins.to(norms.device)]  # 0 / 0 where all are 0
+        for weight in self._weights(module):
+            weight.mul_(scale)
+
+    @torch.no_grad()
+    def norms(self, module: nn.Module) -> Tensor:
+        """Norm of the weights that read each feature, (n_features,).
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+        """
+        return self._norms(module)[0]
+
+    def _weights(self, module: nn.Module) -> list[Tensor]:
+        return [module.get_submodule(name).weight for name in self.layers]
+
+    def _norms(self, module: nn.Module) -> tuple[Tensor, Tensor]:
+        weights = self._weights(module)
+        squares = sum(weight.square().sum(0) for weight in weights)
+        origins = self.origins.to(squares.device)
+        zeros = squares.new_zeros(self.n_features)
+        counts = torch.full_like(squares, sum(len(weight) for weight in weights))
+        return zeros.index_add(0, origins, squares).sqrt_(), zeros.index_add(0, origins, counts)
+
+
+def _input_layers(graph: Graph) -> list[Linear]:
+    """The linear layers that read the inputs, themselves or their embedding."""
+    found, pending = [], [graph.input]
+    while pending:
+        for reader in graph.readers(pending.pop()):
+            if isinstance(reader, Linear) and isinstance(reader.owner, nn.Linear):
+                found.append(reader)
+            elif isinstance(reader, Embedding) or type(reader) is Route or _is_flat(reader):
+                pending.append(reader)
+            else:
+                raise ValueError(
+                    "only linear layers may read the features, each as one number or by its"
+                    f" embedding; {type(reader).__name__} at {reader.name!r} reads them, too"
+                )
+    return found
+
+
+def _is_flat(node) -> bool:
+    """Whether it flattens what is flat."""
+    return isinstance(node, Reshape) and node.shape == node.inputs[0].shape
+
+
+def _origins(graph: Graph) -> Tensor:
+    for node in graph.nodes:
+        if isinstance(node, Embedding):
+            return node.module.origins
+    return torch.arange(graph.input.shape[0])
