@@ -7,6 +7,7 @@ import math
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from sknninterp.estimators._base import OPTIMIZERS, BaseTorchEstimator, tensors
 from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import EVALUATION_ROWS, TensorData, TensorNet, TrainingData
 from sknninterp.estimators._tuning_part import TuningPart
+from sknninterp.nn.embeddings import split_embedding
+from sknninterp.nn.input_penalty import StackedInputPenalty
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.stacked import StackedMLP
 from sknninterp.nn.stacked_training import (
@@ -37,6 +40,8 @@ from sknninterp.nn.stacked_tuning import StackedTuner
 _STACK_BYTES = 64 * 2**20
 # Tables that pipelines make, each of its own samples, held at once.
 _TABLES_BYTES = 512 * 2**20
+# What a stack sees are numbers that do not change while it trains.
+_FIXED_EMBEDDINGS = (None, "piecewise", "spline")
 # Members of a stack agree in all but these.
 _OWN = ("random_state", "pruning_rate")
 
@@ -60,8 +65,7 @@ def can_be_stacked(estimator) -> bool:
         and not estimator.dropout
         and not estimator.batch_norm
         and not estimator.entropy_weight
-        and estimator.numeric_embedding is None
-        and not estimator.input_penalty
+        and estimator.numeric_embedding in _FIXED_EMBEDDINGS
         and not estimator.callbacks
         and not estimator.early_stopping
         and not estimator.warm_start
@@ -154,7 +158,7 @@ def _fit_on(networks, samples) -> None:
     for members in groups.values():
         size = _networks_at_once(members[0])
         for start in range(0, len(members), size):
-            _fit_group(members[start : start + size], inputs)
+            _fit_group(members[start : start + size])
 
 
 def _copy_features(first, other) -> None:
@@ -193,6 +197,10 @@ class _Rows(TensorData):
         weight = None if self.weight is None else self.weight[index]
         return _Rows(self.inputs, self.target[index], weight, self.rows[index])
 
+    def gathered(self) -> TrainingData:
+        """The samples themselves, to train on."""
+        return TrainingData(TensorData(self.inputs[self.rows], self.target, self.weight))
+
 
 @dataclass
 class _Member:
@@ -217,9 +225,20 @@ class _Member:
             index = torch.as_tensor(index, device=inputs.device)
             data = _Rows(inputs, of_rows.target, of_rows.weight, index)
             parts = estimator._split(data, encoded)
-            net = estimator._build(parts, inputs.device)
+            own = parts if estimator.numeric_embedding is None else parts.train.gathered()
+            net = estimator._build(own, inputs.device)
             generator = torch.Generator().set_state(torch.get_rng_state())
         return cls(estimator, net, parts, generator)
+
+    @property
+    def n_numbers(self) -> int:
+        """That the first layer reads."""
+        return split_embedding(self.net.module_)[1][0].in_features
+
+    @property
+    def embeds(self) -> bool:
+        """Whether they are other numbers than the inputs."""
+        return self.estimator.numeric_embedding is not None
 
     @property
     def schedule(self) -> Schedule | None:
@@ -239,6 +258,7 @@ class _Member:
             len(batch_bounds(len(train), large)),
             None if valid is None else len(batch_bounds(len(valid), large)),
             self.net.n_outputs_,
+            self.n_numbers,
             train.weight is None,
             tuple(getattr(self.estimator, "classes_", ())),
             self.schedule,
@@ -246,14 +266,39 @@ class _Member:
 
 
 def _networks_at_once(member: _Member) -> int:
-    n_inputs, width = member.net.input_shape_[0], max([0, *member.estimator._hidden_sizes()])
-    rows = min(member.net.batch_size, len(member.parts.train))
-    bytes_each = rows * (n_inputs + 4 * width) * member.parts.train.inputs.element_size()
-    return max(1, _STACK_BYTES // bytes_each)
+    n_rows, element = len(member.parts.train), member.parts.train.inputs.element_size()
+    width = max([0, *member.estimator._hidden_sizes()])
+    of_batch = min(member.net.batch_size, n_rows) * (member.n_numbers + 4 * width) * element
+    size = _STACK_BYTES // of_batch
+    if member.embeds:
+        size = min(size, _TABLES_BYTES // (n_rows * member.n_numbers * element))
+    return max(1, size)
 
 
-def _fit_group(members: list[_Member], inputs: Tensor) -> None:
+def _embedded(members: list[_Member]) -> list[TrainingData]:
+    """What the layers behind each member's embedding read, all in one table."""
+    tables, found, start = [], [], 0
+    for member in members:
+        embedding, _ = split_embedding(member.net.module_)
+        for part in (member.parts.train, member.parts.valid):
+            if part is not None:
+                tables.append(embedding(part.inputs[part.rows]))
+    table = torch.cat(tables)
+    for member in members:
+        parts = []
+        for part in (member.parts.train, member.parts.valid):
+            if part is not None:
+                rows = torch.arange(start, start + len(part), device=table.device)
+                part = _Rows(table, part.target, part.weight, rows)
+                start += len(part)
+            parts.append(part)
+        found.append(TrainingData(*parts))
+    return found
+
+
+def _fit_group(members: list[_Member]) -> None:
     """Train members of one shape, and give each what came of it."""
+    parts = _embedded(members) if members[0].embeds else [member.parts for member in members]
     first, nets = members[0].estimator, [member.net for member in members]
     stack = StackedMLP([net.module_ for net in nets])
     kind, options = OPTIMIZERS[first.optimizer]
@@ -263,17 +308,21 @@ def _fit_group(members: list[_Member], inputs: Tensor) -> None:
     loss = CrossEntropy() if is_classifier(first) else SquaredError()
     gradients = Backpropagation(stack, loss)
     size, large = first.batch_size, max(first.batch_size, EVALUATION_ROWS)
-    train = _batches(members, "train", size, [member.generator for member in members])
-    valid = _batches(members, "valid", large) if members[0].parts.valid is not None else None
+    train = _batches(parts, "train", size, [member.generator for member in members])
+    valid = _batches(parts, "valid", large) if parts[0].valid is not None else None
     tuner, schedule = None, members[0].schedule
     if schedule is not None:
         tuner = StackedTuner(stack, schedule, first._tuning._criterion())
         on_train = first.tuning_data == "train" or valid is None
-        judged = _batches(members, "train", large) if on_train else valid
-    with threads_for(len(members) * first._multiplications(inputs.shape[1])):
+        judged = _batches(parts, "train", large) if on_train else valid
+    after_step = None
+    if first.input_penalty:
+        penalty = StackedInputPenalty([net.input_penalty for net in nets])
+        after_step = partial(penalty, stack, first.lr)
+    with threads_for(len(members) * first._multiplications(members[0].n_numbers)):
         for epoch in range(1, first.max_epochs + 1):
             start = time.perf_counter()
-            losses = {"train_loss": train_epoch(gradients, train, optimizer)}
+            losses = {"train_loss": train_epoch(gradients, train, optimizer, after_step)}
             if valid is not None:
                 losses["valid_loss"] = mean_loss(stack, valid, loss)
             if tuner is not None:
@@ -295,8 +344,8 @@ def _fit_group(members: list[_Member], inputs: Tensor) -> None:
         estimator.net_, estimator.n_iter_ = net, len(net.history)
 
 
-def _batches(members: list[_Member], which: str, batch_size, generators=None) -> StackedBatches:
-    parts = [getattr(member.parts, which) for member in members]
+def _batches(of_members, which: str, batch_size, generators=None) -> StackedBatches:
+    parts = [getattr(of_member, which) for of_member in of_members]
     # They agree where they share a sample.
     targets = [part.target for part in parts]
     target = targets[0].new_zeros(len(parts[0].inputs), *targets[0].shape[1:])

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from sknninterp.nn.graph import Graph, read
+from sknninterp.nn.graph import Graph, prototype, read
 from sknninterp.nn.nodes import Embedding, Linear, Reshape, Route
 
 
@@ -80,9 +80,7 @@ class InputPenalty:
         lr : float
             That of the optimizer's step before.
         """
-        norms, sizes = self._norms(module)
-        scale = (1 - lr * self.strength * sizes.sqrt() / norms).clamp_(min=0)
-        scale = scale.nan_to_num_(0)[self.origins.to(norms.device)]  # 0 / 0 where all are 0
+        scale = _scale(*self._norms(module), lr * self.strength)[self.origins]
         for weight in self._weights(module):
             weight.mul_(scale)
 
@@ -102,10 +100,48 @@ class InputPenalty:
     def _norms(self, module: nn.Module) -> tuple[Tensor, Tensor]:
         weights = self._weights(module)
         squares = sum(weight.square().sum(0) for weight in weights)
-        origins = self.origins.to(squares.device)
-        zeros = squares.new_zeros(self.n_features)
         counts = torch.full_like(squares, sum(len(weight) for weight in weights))
-        return zeros.index_add(0, origins, squares).sqrt_(), zeros.index_add(0, origins, counts)
+        zeros = squares.new_zeros(self.n_features)
+        norms = zeros.index_add(0, self.origins, squares).sqrt_()
+        return norms, zeros.index_add(0, self.origins, counts)
+
+
+class StackedInputPenalty:
+    """The same for a stack of networks, each with features of its own.
+
+    Parameters
+    ----------
+    penalties : sequence of InputPenalty
+        Of networks that have been stacked, in their order; of one strength.
+    """
+
+    def __init__(self, penalties: Sequence[InputPenalty]):
+        self.strength, self.n_features = penalties[0].strength, penalties[0].n_features
+        self.origins = torch.stack([penalty.origins for penalty in penalties])
+
+    @torch.no_grad()
+    def __call__(self, stack, lr: float) -> None:
+        """Take a proximal step, in place.
+
+        Parameters
+        ----------
+        stack : StackedMLP
+        lr : float
+            That of the optimizer's step before.
+        """
+        weight = stack.weights[0]
+        zeros = weight.new_zeros(len(weight), self.n_features)
+        squares = weight.square().sum(2)
+        sizes = torch.full_like(squares, weight.shape[2])
+        norms = zeros.scatter_add(1, self.origins, squares).sqrt_()
+        scale = _scale(norms, zeros.scatter_add(1, self.origins, sizes), lr * self.strength)
+        weight.mul_(scale.gather(1, self.origins)[..., None])
+
+
+def _scale(norms: Tensor, sizes: Tensor, threshold: float) -> Tensor:
+    """By what each feature's weights shrink."""
+    # 0 / 0 where they are all 0 already.
+    return (1 - threshold * sizes.sqrt() / norms).clamp_(min=0).nan_to_num_(0)
 
 
 def _input_layers(graph: Graph) -> list[Linear]:
@@ -134,4 +170,4 @@ def _origins(graph: Graph) -> Tensor:
     for node in graph.nodes:
         if isinstance(node, Embedding):
             return node.module.origins
-    return torch.arange(graph.input.shape[0])
+    return torch.arange(graph.input.shape[0], device=prototype(graph.module).device)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from sknninterp.nn.embeddings import NumericEmbedding
 from sknninterp.nn.mlp import ACTIVATIONS, MLP
 
 
@@ -49,7 +50,7 @@ class StackedMLP(nn.Module):
     ----------
     networks : sequence of MLP
         Of the same widths and activation, without batch norm and dropout. Their weights are
-        copied.
+        copied. Of those that begin with an embedding, the layers behind it.
 
     Attributes
     ----------
@@ -191,15 +192,17 @@ class StackedMLP(nn.Module):
 
 
 def _linear_layers(network: MLP) -> list[nn.Linear]:
-    layers = [module for module in network if isinstance(module, nn.Linear)]
-    activations = [module for module in network if not isinstance(module, nn.Linear)]
-    if any(type(module) not in ACTIVATIONS.values() for module in activations):
+    if any(type(module) not in ACTIVATIONS.values() for module in _activations(network)):
         raise ValueError("networks with batch norm, dropout or other layers cannot be stacked.")
-    return layers
+    return [module for module in network if isinstance(module, nn.Linear)]
+
+
+def _activations(network: MLP) -> list[nn.Module]:
+    return [m for m in network if not isinstance(m, nn.Linear | NumericEmbedding)]
 
 
 def _activation_of(network: MLP) -> str | None:
-    kinds = {type(module) for module in network if not isinstance(module, nn.Linear)}
+    kinds = {type(module) for module in _activations(network)}
     names = {kind: name for name, kind in ACTIVATIONS.items()}
     return names[kinds.pop()] if kinds else None
 

@@ -260,7 +260,10 @@ class Backpropagation:
 
 
 def train_epoch(
-    gradients: Backpropagation, batches: StackedBatches, optimizer: torch.optim.Optimizer
+    gradients: Backpropagation,
+    batches: StackedBatches,
+    optimizer: torch.optim.Optimizer,
+    after_step: Callable[[], None] | None = None,
 ) -> np.ndarray:
     """Train every network of a stack for one epoch.
 
@@ -270,6 +273,8 @@ def train_epoch(
     batches : StackedBatches
     optimizer : torch.optim.Optimizer
         Of the stack's parameters; one that treats each number by itself, as all but L-BFGS do.
+    after_step : callable, default=None
+        Called after each step of the optimizer.
 
     Returns
     -------
@@ -280,6 +285,8 @@ def train_epoch(
     for batch in batches:
         losses.append(gradients(batch))
         optimizer.step()
+        if after_step is not None:
+            after_step()
         sizes.append(batch.sizes)
     return _over_batches(losses, sizes)
 

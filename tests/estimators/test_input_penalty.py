@@ -19,7 +19,6 @@ from sknninterp import (
     TorchMLPRegressor,
 )
 from sknninterp.callbacks import ActivationEntropy
-from sknninterp.estimators._stacked_fit import can_be_stacked
 
 QUICK = {
     "hidden_layer_sizes": (16,),
@@ -111,4 +110,3 @@ def test_what_cannot_be_penalised(data):
         )
     with pytest.raises(ValueError, match="input_penalty"):
         TorchMLPClassifier(input_penalty=-1).fit(X, y)
-    assert not can_be_stacked(TorchMLPClassifier(input_penalty=0.1))

@@ -203,5 +203,6 @@ def test_an_embedding_of_ones_own(data):
         TorchMLPClassifier(numeric_embedding="spline", module=nn.Linear(4, 2)).fit(X, y)
 
 
-def test_it_is_not_stacked_yet():
-    assert not can_be_stacked(TorchMLPClassifier(numeric_embedding="spline"))
+def test_what_is_trained_itself_is_not_stacked():
+    assert can_be_stacked(TorchMLPClassifier(numeric_embedding="spline"))
+    assert not can_be_stacked(TorchMLPClassifier(numeric_embedding="periodic"))

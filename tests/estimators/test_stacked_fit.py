@@ -75,6 +75,13 @@ CASES = {
     "tuned on a part": ANTClassifier(tuning_data="validation", **QUICK),
     "tuned by number": ANTClassifier(n_tuned=1, tuning_step=2, activation="tanh", **QUICK),
     "nothing to tune": ANTClassifier(pruning_rate=0, **QUICK),
+    "splines": TorchMLPClassifier(numeric_embedding="spline", **QUICK),
+    "bins": ANTClassifier(numeric_embedding="piecewise", tuning_data="validation", **QUICK),
+    "weighted bins": TorchMLPClassifier(
+        numeric_embedding="piecewise", class_weight="balanced", **QUICK
+    ),
+    "input penalty": ANTClassifier(input_penalty=0.5, **QUICK),
+    "both": TorchMLPClassifier(input_penalty=0.5, numeric_embedding="spline", **QUICK),
 }
 
 
@@ -98,12 +105,15 @@ def test_values(data, regressor, outputs):
     assert_same(*fitted_both_ways(estimators, X, y))
 
 
-def test_pruning_rates_and_bootstraps(data):
+@pytest.mark.parametrize(
+    "more", [{}, {"numeric_embedding": "spline", "input_penalty": 0.2}], ids=["plain", "embedded"]
+)
+def test_pruning_rates_and_bootstraps(data, more):
     X, y = data
     rng = np.random.default_rng(0)
     rows = [rng.choice(150, 150) for _ in range(6)]
     estimators = [
-        ANTClassifier(pruning_rate=rate, random_state=seed, **QUICK)
+        ANTClassifier(pruning_rate=rate, random_state=seed, **QUICK, **more)
         for rate in (0, 0.3, 0.8)
         for seed in (1, 2)
     ]
@@ -165,6 +175,12 @@ def test_large_stacks_are_split(data, monkeypatch):
     estimators = [TorchMLPClassifier(random_state=seed, **QUICK) for seed in range(5)]
     assert_same(*fitted_both_ways(estimators, *data))
     assert sizes == [2, 2, 1]
+    sizes.clear()
+    embedded = [clone(e).set_params(numeric_embedding="piecewise") for e in estimators]
+    monkeypatch.setattr(_stacked_fit, "_STACK_BYTES", 2**30)
+    monkeypatch.setattr(_stacked_fit, "_TABLES_BYTES", 3 * 150 * 4 * 8 * 8)
+    assert_same(*fitted_both_ways(embedded, *data))
+    assert sizes == [3, 2]
 
 
 def test_random_state_of_torch_is_left_alone(data, global_rng_untouched):
