@@ -210,20 +210,30 @@ class SplineEmbedding(NumericEmbedding):
 
     def splines(self, x: Tensor) -> Tensor:
         """Of the features that have splines, (n_samples, n_splined * n_splines), not centred."""
-        t, degree = self.knots, self.degree
+        knots, degree = self.knots, self.degree
         x = x.index_select(1, self.splined)
-        x = torch.minimum(torch.maximum(x, t[:, degree]), t[:, -degree - 1])[..., None]
-        # Half-open intervals, the last inner one closed.
-        found = (x >= t[:, :-1]) & (x < t[:, 1:])
-        at_end = (x == t[:, -degree - 1, None])[..., 0]
-        found[..., -degree - 1] |= at_end
-        found[..., -degree:] &= ~at_end[..., None]
-        basis = found.to(x.dtype)
+        x = torch.minimum(torch.maximum(x, knots[:, degree]), knots[:, -degree - 1])
+        # The knot at or before each value; the last inner interval is closed. There are too few
+        # inner knots for a binary search to pay.
+        starts = torch.arange(len(knots), device=x.device) * knots.shape[1]
+        places = (starts + degree).expand(x.shape)
+        for inner in knots[:, degree + 1 : -degree - 1].T:
+            places = places + (x >= inner)
+        before = [x - knots.take(places - k) for k in range(degree)]
+        behind = [knots.take(places + 1 + k) - x for k in range(degree)]
+        # The degree + 1 splines that are not 0 there, degree by degree.
+        basis = [torch.ones_like(x)]
         for k in range(1, degree + 1):
-            left = (x - t[:, : -k - 1]) / (t[:, k:-1] - t[:, : -k - 1])
-            right = (t[:, k + 1 :] - x) / (t[:, k + 1 :] - t[:, 1:-k])
-            basis = left * basis[..., :-1] + right * basis[..., 1:]
-        return basis.flatten(1)
+            ratios = [b / (behind[r] + before[k - 1 - r]) for r, b in enumerate(basis)]
+            left = [behind[r] * ratio for r, ratio in enumerate(ratios)]
+            right = [before[k - 1 - r] * ratio for r, ratio in enumerate(ratios)]
+            middle = [a + b for a, b in zip(left[1:], right[:-1], strict=True)]
+            basis = [left[0], *middle, right[-1]]
+        n_splines = knots.shape[1] - degree - 1
+        first = places - starts - degree
+        which = first[..., None] + torch.arange(degree + 1, device=x.device)
+        found = x.new_zeros(*x.shape, n_splines)
+        return found.scatter(2, which, torch.stack(basis, 2)).flatten(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Numbers (n_samples, n_outputs) of features (n_samples, n_features)."""
