@@ -68,6 +68,9 @@ VARIANTS = [
     TorchMLPRegressor(numeric_embedding="piecewise", **QUICK),
     ANTClassifier(numeric_embedding="periodic", **QUICK),
     ANTRegressor(input_penalty=0.05, **QUICK),
+    TorchMLPClassifier(n_networks=2, **QUICK),
+    TorchMLPRegressor(n_networks=2, **QUICK),
+    PWPExplainer(TorchMLPClassifier(n_networks=2, **QUICK)),
     TorchMLPClassifier(input_penalty=0.05, numeric_embedding="piecewise", **QUICK),
     PWPExplainer(ANTClassifier(**QUICK), columns="transformed"),
 ]

@@ -22,13 +22,14 @@ from torch import Tensor, nn
 
 from sknninterp.callbacks import EpochBar, LateEarlyStopping
 from sknninterp.estimators._device import resolve_device, threads_for
+from sknninterp.estimators._module import make_module
 from sknninterp.estimators._net import TensorData, TensorNet, TrainingData
 from sknninterp.estimators._validation import for_torch, validated
-from sknninterp.nn.embeddings import EMBEDDINGS, NumericEmbedding
+from sknninterp.nn.embeddings import EMBEDDINGS
 from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
 from sknninterp.nn.input_penalty import InputPenalty
-from sknninterp.nn.mlp import ACTIVATIONS, MLP
+from sknninterp.nn.mlp import ACTIVATIONS
 from sknninterp.nn.optim import FusedAdam
 
 # "sgd" has Nesterov's momentum, as scikit-learn's MLP has by default.
@@ -66,6 +67,8 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         "entropy_weight": [Interval(Real, None, None, closed="neither")],
         "numeric_embedding": [StrOptions(set(EMBEDDINGS)), callable, None],
         "input_penalty": [Interval(Real, 0, None, closed="left")],
+        "n_networks": [Interval(Integral, 1, None, closed="left")],
+        "bootstrap": ["boolean"],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -92,6 +95,8 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         entropy_weight,
         numeric_embedding,
         input_penalty,
+        n_networks,
+        bootstrap,
         batch_size,
         max_epochs,
         early_stopping,
@@ -115,6 +120,8 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         self.entropy_weight = entropy_weight
         self.numeric_embedding = numeric_embedding
         self.input_penalty = input_penalty
+        self.n_networks = n_networks
+        self.bootstrap = bootstrap
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.early_stopping = early_stopping
@@ -175,8 +182,25 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             If the data hold NaN, infinite or non-numeric values, if a classifier sees one class
             only, or if training diverges.
         """
+        if self.n_networks > 1:
+            return self._fit_many(X, y, sample_weight)
+        if hasattr(self, "networks_"):  # of a fit with other parameters
+            del self.networks_
         again = self.warm_start and hasattr(self, "net_")
         return self._fit(X, y, sample_weight, reset=not again, epochs=self.max_epochs)
+
+    def _fit_many(self, X, y, sample_weight):
+        from sknninterp.estimators._many_networks import fit_networks
+
+        X, y = self._validate(X, y, reset=True)
+        self._encode_target(y, reset=True)
+        self.networks_ = fit_networks(self, X, y, sample_weight)
+        self.net_, self.n_iter_ = self.networks_[0].net_, self.networks_[0].n_iter_
+        return self
+
+    def _fit_one(self, X, y, sample_weight, of):
+        """Fit as one of several networks of the estimator `of`."""
+        return self.fit(X, y, sample_weight=sample_weight)
 
     def _partial_fit(self, X, y, sample_weight, classes=None):
         first = not hasattr(self, "net_")
@@ -283,7 +307,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     def _build(self, parts: TrainingData, device) -> TensorNet:
         """An untrained net."""
         net = self._net_class(
-            self._make_module(parts.train),
+            make_module(self, parts.train),
             criterion=self._net_class.loss,
             **self._optimizer_options(),
             lr=self.lr,
@@ -360,64 +384,6 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             options = {**options, "weight_decay": self.weight_decay}
         return {"optimizer": optimizer, **{f"optimizer__{k}": v for k, v in options.items()}}
 
-    def _make_module(self, data: TensorData) -> nn.Module:
-        inputs, n_inputs = data.inputs, data.inputs.shape[1]
-        if self.module is not None and self.numeric_embedding is not None:
-            raise ValueError(
-                "numeric_embedding goes with the network made here; put one into your module"
-                " (sknninterp.nn.embeddings)."
-            )
-        if self.module is None:
-            module = MLP(
-                n_inputs,
-                self._n_outputs,
-                self._hidden_sizes(),
-                self.activation,
-                self.dropout,
-                self.batch_norm,
-                self._make_embedding(data),
-            )
-        elif isinstance(self.module, nn.Module):
-            module = copy.deepcopy(self.module)
-        else:
-            module = self.module(n_inputs, self._n_outputs)
-            if not isinstance(module, nn.Module):
-                raise TypeError(
-                    "module must be a torch.nn.Module or a callable (n_inputs, n_outputs) that"
-                    f" returns one; it returned {type(module).__name__}."
-                )
-        module = module.to(dtype=inputs.dtype, device=inputs.device)
-        self._check_output(module, inputs)
-        return module
-
-    def _make_embedding(self, data: TensorData) -> NumericEmbedding | None:
-        if self.numeric_embedding is None:
-            return None
-        named = isinstance(self.numeric_embedding, str)
-        make = EMBEDDINGS[self.numeric_embedding].fit if named else self.numeric_embedding
-        embedding = make(data.inputs, data.weight)
-        if not isinstance(embedding, NumericEmbedding):
-            raise TypeError(
-                "numeric_embedding must be a name or return a NumericEmbedding; it returned"
-                f" {type(embedding).__name__}."
-            )
-        return embedding
-
-    def _check_output(self, module: nn.Module, inputs: Tensor) -> None:
-        try:
-            with evaluation(module), torch.no_grad():
-                output = module(inputs[:1])
-        except Exception as error:  # whatever the user's forward may raise
-            raise ValueError(
-                f"module cannot take samples of shape {tuple(inputs.shape[1:])}: {error}"
-            ) from error
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        if got != (1, self._n_outputs):
-            raise ValueError(
-                f"module must return a tensor of shape (n_samples, {self._n_outputs}) for this y;"
-                f" for one sample it returned {got}."
-            )
-
     def _own_callbacks(self) -> list:
         """Callbacks that the estimator needs, before the user's."""
         return []
@@ -455,8 +421,10 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     @property
     def selected_features_(self) -> np.ndarray:
         """Features that the network reads: their names, or numbers where X had none."""
-        penalty = InputPenalty(0.0, self.module_, self.net_.input_shape_)
-        read = (penalty.norms(self.module_) > 0).cpu().numpy()
+        read = False
+        for module in (one.module_ for one in getattr(self, "networks_", [self])):
+            norms = InputPenalty(0.0, module, self.net_.input_shape_).norms(module)
+            read = read | (norms > 0).cpu().numpy()
         names = getattr(self, "feature_names_in_", np.arange(len(read)))
         return names[read]
 
@@ -469,8 +437,14 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         return torch.empty(0, dtype=next(self.module_.parameters()).dtype).numpy().dtype
 
     def _outputs(self, X) -> Tensor:
-        """Outputs of the network, (n_samples, n_outputs), batch by batch."""
+        """Outputs of the network, or of several together, (n_samples, n_outputs)."""
         X = self._network_input(X)
+        if not hasattr(self, "networks_"):
+            return self._run(X)
+        return self._average(torch.stack([one._run(X) for one in self.networks_]))
+
+    def _run(self, X: np.ndarray) -> Tensor:
+        """Outputs of the network, batch by batch."""
         n_rows = max(1, _PREDICTION_BYTES // max(1, X[:1].nbytes * 8))
         device = self.net_.device
         with evaluation(self.module_), torch.inference_mode():

@@ -152,6 +152,45 @@ def _check_refits(cv, estimator) -> None:
         )
 
 
+# --- resampling -------------------------------------------------------------------------------
+
+
+def draw_rows(
+    resampling: str,
+    share: float,
+    n_samples: int,
+    labels,
+    random_state: np.random.RandomState,
+) -> np.ndarray:
+    """Rows of a resample, in their order.
+
+    Parameters
+    ----------
+    resampling : {"bootstrap", "subsample"}
+        As many as there are, with replacement, or a share of them, without.
+    share : float
+        Of a subsample.
+    n_samples : int
+    labels : array-like of shape (n_samples,) or None
+        Classes to draw from one by one: each keeps its size, or its share of at least one sample.
+    random_state : RandomState
+
+    Returns
+    -------
+    ndarray of int
+    """
+    classes = np.zeros(n_samples, int)
+    if labels is not None:
+        classes = np.unique(np.asarray(labels), return_inverse=True)[1].ravel()
+    ends = np.cumsum(np.bincount(classes))[:-1]
+    drawn = []
+    for rows in np.split(np.argsort(classes, kind="stable"), ends):
+        again = resampling == "bootstrap"
+        size = len(rows) if again else max(1, round(share * len(rows)))
+        drawn.append(random_state.choice(rows, size, replace=again))
+    return np.sort(np.concatenate(drawn))
+
+
 # --- fitting ------------------------------------------------------------------------------------
 
 

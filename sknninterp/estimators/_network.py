@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -243,6 +244,55 @@ def find_network(estimator) -> Network:
     )
 
 
+@singledispatch
+def single_networks(estimator) -> list:
+    """The same estimator with each of its networks alone.
+
+    Parameters
+    ----------
+    estimator : estimator, pipeline, search, skorch net or torch module
+        Fitted.
+
+    Returns
+    -------
+    list of estimators
+        The estimator itself where it has one network. Pipelines share their steps.
+    """
+    if hasattr(estimator, "best_estimator_"):
+        found = single_networks(estimator.best_estimator_)
+        return found if len(found) > 1 else [estimator]
+    return [estimator]
+
+
+@single_networks.register
+def _(estimator: BaseTorchEstimator) -> list:
+    return getattr(estimator, "networks_", [estimator])
+
+
+@single_networks.register
+def _(estimator: Pipeline) -> list:
+    *steps, (name, last) = estimator.steps
+    found = single_networks(last)
+    return [Pipeline([*steps, (name, one)]) for one in found] if len(found) > 1 else [estimator]
+
+
+@single_networks.register
+def _(estimator: FrozenEstimator) -> list:
+    found = single_networks(estimator.estimator)
+    return found if len(found) > 1 else [estimator]
+
+
+@single_networks.register
+def _(estimator: TransformedTargetRegressor) -> list:
+    found = single_networks(estimator.regressor_)
+    if len(found) == 1:
+        return [estimator]
+    copies = [copy.copy(estimator) for _ in found]
+    for one, network in zip(copies, found, strict=True):
+        one.regressor_ = network
+    return copies
+
+
 def check_holds_network(estimator) -> None:
     """Raise the error of :func:`find_network` before an unfitted `estimator` is fitted."""
     if isinstance(estimator, Pipeline):
@@ -262,6 +312,12 @@ def is_search(estimator) -> bool:
 
 @find_network.register
 def _(estimator: BaseTorchEstimator) -> Network:
+    several = getattr(estimator, "networks_", None)
+    if several is not None:
+        raise ValueError(
+            f"estimator: {type(estimator).__name__} holds {len(several)} networks, where one is"
+            " read; they are in its networks_."
+        )
     return Network(estimator.module_, estimator, getattr(estimator, "classes_", None))
 
 

@@ -75,6 +75,15 @@ class PretrainedPart:
         finally:
             del self._unlabeled
 
+    def _fit_many(self, X, y, sample_weight):
+        super()._fit_many(X, y, sample_weight)
+        first = self.networks_[0]
+        self.rbms_, self.pretraining_history_ = first.rbms_, first.pretraining_history_
+        return self
+
+    def _fit_one(self, X, y, sample_weight, of):
+        return self.fit(X, y, sample_weight, of._unlabeled)
+
     def _build(self, parts, device):
         net = super()._build(parts, device)
         layers = []

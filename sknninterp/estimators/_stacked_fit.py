@@ -69,6 +69,7 @@ def can_be_stacked(estimator) -> bool:
         and not estimator.callbacks
         and not estimator.early_stopping
         and not estimator.warm_start
+        and estimator.n_networks == 1
     )
     if not plain or not isinstance(estimator, TuningPart):
         return plain
@@ -152,7 +153,7 @@ def _fit_on(networks, samples) -> None:
     inputs = (parts[0] if len(parts) == 1 else torch.cat(parts)).to(device)
     groups = defaultdict(list)
     for network, (X, y, rows) in zip(networks, samples, strict=True):
-        _copy_features(networks[0], network)
+        copy_features(networks[0], network)
         member = _Member.of(network, inputs, y, offsets[id(X)] + rows)
         groups[member.group].append(member)
     for members in groups.values():
@@ -161,8 +162,13 @@ def _fit_on(networks, samples) -> None:
             _fit_group(members[start : start + size])
 
 
-def _copy_features(first, other) -> None:
-    """Where X was validated for the first alone: what others would have learnt of it."""
+def copy_features(first, other) -> None:
+    """Where X was validated for the first alone: what others would have learnt of it.
+
+    Parameters
+    ----------
+    first, other : estimator
+    """
     for name in ("n_features_in_", "feature_names_in_"):
         if hasattr(first, name) and not hasattr(other, name):
             setattr(other, name, getattr(first, name))

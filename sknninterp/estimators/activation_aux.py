@@ -42,7 +42,8 @@ from sknninterp.estimators._network import (
     is_fitted,
     known_table,
 )
-from sknninterp.estimators.mlp import ClassifierPart, TorchMLPClassifier
+from sknninterp.estimators._parts import ClassifierPart
+from sknninterp.estimators.mlp import TorchMLPClassifier
 
 
 class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):

@@ -45,6 +45,11 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
         :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
+    n_networks : int, default=1
+        Networks to train, each from a seed of its own. Predictions are averaged, explanations are
+        means with their spread. Plain networks are trained at once.
+    bootstrap : bool, default=False
+        Train each of several networks on samples drawn with replacement, class by class.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -118,6 +123,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    networks_ : list of estimators
+        With `n_networks` above 1 each one. `module_`, `net_` and what is told of a single network
+        are then those of the first.
     selected_features_ : ndarray
         Names of the features that the network reads, or their numbers: all of them, but for
         `input_penalty`.
@@ -166,6 +174,8 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         entropy_weight=0.0,
         numeric_embedding=None,
         input_penalty=0.0,
+        n_networks=1,
+        bootstrap=False,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -205,6 +215,8 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
             input_penalty=input_penalty,
+            n_networks=n_networks,
+            bootstrap=bootstrap,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -270,6 +282,11 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
         :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
+    n_networks : int, default=1
+        Networks to train, each from a seed of its own. Predictions are averaged, explanations are
+        means with their spread. Plain networks are trained at once.
+    bootstrap : bool, default=False
+        Train each of several networks on samples drawn with replacement, class by class.
     batch_size : int, default=128
     max_epochs : int, default=100
         Each call of `partial_fit` counts as one.
@@ -341,6 +358,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    networks_ : list of estimators
+        With `n_networks` above 1 each one. `module_`, `net_` and what is told of a single network
+        are then those of the first.
     selected_features_ : ndarray
         Names of the features that the network reads, or their numbers: all of them, but for
         `input_penalty`.
@@ -385,6 +405,8 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         entropy_weight=0.0,
         numeric_embedding=None,
         input_penalty=0.0,
+        n_networks=1,
+        bootstrap=False,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -423,6 +445,8 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
             input_penalty=input_penalty,
+            n_networks=n_networks,
+            bootstrap=bootstrap,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

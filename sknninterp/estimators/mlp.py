@@ -2,214 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pandas as pd
-import torch
-from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d
-
 from sknninterp.estimators._base import BaseTorchEstimator
-from sknninterp.estimators._net import ClassifierNet, RegressorNet
-
-
-def _takes_chunks(estimator) -> bool:
-    """Whether there is a `partial_fit`."""
-    if estimator.early_stopping:
-        raise AttributeError("partial_fit does not take early_stopping=True: it has no epochs.")
-    return True
-
-
-class ClassifierPart(ClassifierMixin):
-    """What classifiers add to the base: labels, class weights, probabilities."""
-
-    _parameter_constraints: dict = {
-        **BaseTorchEstimator._parameter_constraints,
-        "class_weight": [dict, StrOptions({"balanced"}), None],
-    }
-
-    _net_class = ClassifierNet
-
-    @property
-    def _n_outputs(self):
-        return len(self.classes_)
-
-    def _encode_target(self, y, reset, classes=None):
-        y = self._labels(y)
-        if reset:
-            encoder = LabelEncoder().fit(y if classes is None else np.asarray(classes))
-            if len(encoder.classes_) < 2:
-                raise ValueError(
-                    f"y holds one class only, {encoder.classes_.tolist()}: a classifier needs"
-                    " samples of at least two classes."
-                )
-            self.classes_ = encoder.classes_
-        elif classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(
-                f"classes={list(classes)} are not those of the first call,"
-                f" {self.classes_.tolist()}."
-            )
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y has labels that were not there before: {unknown.tolist()}; known are"
-                f" {self.classes_.tolist()}."
-            )
-        return np.searchsorted(self.classes_, y).astype(np.int64)
-
-    @staticmethod
-    def _labels(y):
-        """Labels as an array, one a sample."""
-        if np.any(pd.isna(y)):
-            raise ValueError("y holds missing labels.")
-        check_classification_targets(y)
-        several = np.ndim(y) > 1 and y.shape[1] > 1
-        if several or type_of_target(y, input_name="y").startswith("multilabel"):
-            raise ValueError("y must hold one label a sample; multilabel targets are not taken.")
-        return column_or_1d(y, warn=True)
-
-    def _class_weights(self, target):
-        if self.class_weight is None:
-            return None
-        if isinstance(self.class_weight, dict):
-            unknown = [c for c in self.class_weight if c not in self.classes_.tolist()]
-            if unknown:
-                raise ValueError(
-                    f"class_weight: there are no classes {unknown}; y has {self.classes_.tolist()}."
-                )
-            if not all(0 < weight < np.inf for weight in self.class_weight.values()):
-                raise ValueError(
-                    f"class_weight: weights must be positive numbers, got {self.class_weight}."
-                )
-        return compute_sample_weight(self.class_weight, self.classes_[target])
-
-    def _stratify(self, target):
-        return target
-
-    @available_if(_takes_chunks)
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """Train for one epoch on these samples.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        classes : array-like of shape (n_classes,), default=None
-            All labels that will ever come; needed in the first call unless `y` has them all.
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        self
-        """
-        if self.class_weight == "balanced":
-            raise ValueError(
-                "partial_fit does not take class_weight='balanced', which would change from call"
-                " to call: pass a dict."
-            )
-        return self._partial_fit(X, y, sample_weight, classes)
-
-    def decision_function(self, X):
-        """Logits.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-            For two classes the logit of the second less that of the first.
-        """
-        logits = self._outputs(X).numpy()
-        return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
-
-    def predict_proba(self, X):
-        """Probabilities of the classes.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        return torch.softmax(self._outputs(X), 1).numpy()
-
-    def predict(self, X):
-        """The most probable class.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-        """
-        best = self._outputs(X).argmax(1).numpy()
-        return self.classes_[best]
-
-
-class RegressorPart(RegressorMixin, MultiOutputMixin):
-    """What regressors add to the base."""
-
-    _net_class = RegressorNet
-
-    @property
-    def _n_outputs(self):
-        return self.n_outputs_
-
-    def _encode_target(self, y, reset, classes=None):
-        try:
-            y = np.array(y, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"y must hold numbers: {error}") from error
-        n_outputs = 1 if y.ndim == 1 else y.shape[1]
-        if reset:
-            self.n_outputs_ = n_outputs
-            self._flat_target = y.ndim == 1
-        elif n_outputs != self.n_outputs_:
-            raise ValueError(f"y has {n_outputs} outputs; it had {self.n_outputs_} before.")
-        return y.reshape(len(y), n_outputs)
-
-    @available_if(_takes_chunks)
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch on these samples.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        self
-        """
-        return self._partial_fit(X, y, sample_weight)
-
-    def predict(self, X):
-        """Predicted values.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        outputs = self._outputs(X).numpy()
-        return outputs[:, 0] if self._flat_target else outputs
+from sknninterp.estimators._parts import ClassifierPart, RegressorPart
 
 
 class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
@@ -243,6 +37,11 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
         :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
+    n_networks : int, default=1
+        Networks to train, each from a seed of its own. Predictions are averaged, explanations are
+        means with their spread. Plain networks are trained at once.
+    bootstrap : bool, default=False
+        Train each of several networks on samples drawn with replacement, class by class.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -281,6 +80,9 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    networks_ : list of estimators
+        With `n_networks` above 1 each one. `module_`, `net_` and what is told of a single network
+        are then those of the first.
     selected_features_ : ndarray
         Names of the features that the network reads, or their numbers: all of them, but for
         `input_penalty`.
@@ -315,6 +117,8 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         entropy_weight=0.0,
         numeric_embedding=None,
         input_penalty=0.0,
+        n_networks=1,
+        bootstrap=False,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -340,6 +144,8 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
             input_penalty=input_penalty,
+            n_networks=n_networks,
+            bootstrap=bootstrap,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,
@@ -389,6 +195,11 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
         :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
+    n_networks : int, default=1
+        Networks to train, each from a seed of its own. Predictions are averaged, explanations are
+        means with their spread. Plain networks are trained at once.
+    bootstrap : bool, default=False
+        Train each of several networks on samples drawn with replacement, class by class.
     batch_size : int, default=128
     max_epochs : int, default=100
     early_stopping : bool, default=False
@@ -425,6 +236,9 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
+    networks_ : list of estimators
+        With `n_networks` above 1 each one. `module_`, `net_` and what is told of a single network
+        are then those of the first.
     selected_features_ : ndarray
         Names of the features that the network reads, or their numbers: all of them, but for
         `input_penalty`.
@@ -456,6 +270,8 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         entropy_weight=0.0,
         numeric_embedding=None,
         input_penalty=0.0,
+        n_networks=1,
+        bootstrap=False,
         batch_size=128,
         max_epochs=100,
         early_stopping=False,
@@ -480,6 +296,8 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
             entropy_weight=entropy_weight,
             numeric_embedding=numeric_embedding,
             input_penalty=input_penalty,
+            n_networks=n_networks,
+            bootstrap=bootstrap,
             batch_size=batch_size,
             max_epochs=max_epochs,
             early_stopping=early_stopping,

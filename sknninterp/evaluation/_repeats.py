@@ -14,7 +14,7 @@ from sklearn.utils.validation import _num_samples
 from torch import nn
 
 from sknninterp.estimators._device import single_threaded
-from sknninterp.estimators._folds import Samples, fit_samples, seeded_clone
+from sknninterp.estimators._folds import Samples, draw_rows, fit_samples, seeded_clone
 from sknninterp.estimators._stacked_fit import can_be_stacked, fit_stacked
 from sknninterp.evaluation._refits import own_importances
 from sknninterp.explainers._base import BaseExplainer
@@ -57,45 +57,6 @@ def _chain(part, path: str = "explainer") -> Iterator[tuple[str, object]]:
         if inner is not None:
             yield from _chain(inner, f"{path}.{name}")
             return
-
-
-# --- samples ------------------------------------------------------------------------------------
-
-
-def draw_rows(
-    resampling: str,
-    share: float,
-    n_samples: int,
-    labels,
-    random_state: np.random.RandomState,
-) -> np.ndarray:
-    """Rows of a resample, in their order.
-
-    Parameters
-    ----------
-    resampling : {"bootstrap", "subsample"}
-        As many as there are, with replacement, or a share of them, without.
-    share : float
-        Of a subsample.
-    n_samples : int
-    labels : array-like of shape (n_samples,) or None
-        Classes to draw from one by one: each keeps its size, or its share of at least one sample.
-    random_state : RandomState
-
-    Returns
-    -------
-    ndarray of int
-    """
-    classes = np.zeros(n_samples, int)
-    if labels is not None:
-        classes = np.unique(np.asarray(labels), return_inverse=True)[1].ravel()
-    ends = np.cumsum(np.bincount(classes))[:-1]
-    drawn = []
-    for rows in np.split(np.argsort(classes, kind="stable"), ends):
-        again = resampling == "bootstrap"
-        size = len(rows) if again else max(1, round(share * len(rows)))
-        drawn.append(random_state.choice(rows, size, replace=again))
-    return np.sort(np.concatenate(drawn))
 
 
 # --- one repeat ---------------------------------------------------------------------------------

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, is_classifier
-from sklearn.utils import TransformerTags, _safe_indexing, check_random_state, get_tags, indexable
+from sklearn.utils import TransformerTags, check_random_state, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from sknninterp.estimators._network import as_table
-from sknninterp.evaluation._averages import explain_labels, mean_explanation, quantiles
 from sknninterp.evaluation._predictions import AveragedPredictions, each_has
 from sknninterp.evaluation._repeats import (
     check_refits,
@@ -28,6 +28,7 @@ from sknninterp.evaluation._repeats import (
 )
 from sknninterp.evaluation.agreement import ranks, stability, top_k
 from sknninterp.evaluation.rank_aggregation import METHODS, consensus
+from sknninterp.explainers._averages import explain_each, mean_explanation, quantiles
 from sknninterp.explainers._base import BaseExplainer
 from sknninterp.explainers._explanation_index import is_sequence
 from sknninterp.explainers.columns import original_feature_names
@@ -387,7 +388,8 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         Returns
         -------
         Explanation
-            As of a single explainer.
+            As of a single explainer, with the standard deviation of each value between repeats as
+            its `spread`.
 
         Raises
         ------
@@ -437,17 +439,10 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         return tuple(quantiles(self.explain_all(X, target), self._ends))
 
     def _explanations(self, X, target) -> Iterator[Explanation]:
-        labels = None
         classes = np.ravel(getattr(self, "classes_", [])).tolist()
-        if isinstance(target, str) and target == "predicted" and target not in classes:
-            # One sample tells whether there is such a thing; repeats may predict different labels.
-            self.explainers_[0].explain(_safe_indexing(X, [0]), target)
-            labels = self.predict(X)
-        for explainer in self._progress(self.explainers_, len(self.explainers_)):
-            if labels is None:
-                yield explainer.explain(X, target)
-            else:
-                yield explain_labels(explainer, X, labels)
+        progress = partial(self._progress, n_repeats=len(self.explainers_))
+        predict = getattr(self, "predict", None)
+        return explain_each(self.explainers_, X, target, classes, predict, progress)
 
     _known_table = BaseExplainer._known_table
     explain_batches = available_if(each_has("explain"))(BaseExplainer.explain_batches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 from sklearn.utils import _safe_indexing
@@ -20,7 +20,8 @@ def mean_explanation(explanations: Iterable[Explanation]) -> Explanation:
     Returns
     -------
     Explanation
-        Data that differ, as of pipelines that scale each in its own way, are left out.
+        With the standard deviation of each value as `spread`. Data that differ, as of pipelines
+        that scale each in its own way, are left out.
 
     Raises
     ------
@@ -30,20 +31,61 @@ def mean_explanation(explanations: Iterable[Explanation]) -> Explanation:
     explanations = iter(explanations)
     first = next(explanations)
     data, values = first.data, first.values.astype(float)
+    squares = np.zeros_like(values)
     sums = {"base_values": first.base_values, "gaps": first.gaps}
     n_explanations = 1
     for other in explanations:
         check_alike(n_explanations, first, other)
-        values += other.values
+        n_explanations += 1
+        # Welford's update: squares of large values would leave nothing of a small spread.
+        change = other.values - values
+        values += change / n_explanations
+        squares += change * (other.values - values)
         sums = {k: None if v is None else v + getattr(other, k) for k, v in sums.items()}
         data = data if _same(data, other.data) else None
-        n_explanations += 1
+    spread = None if n_explanations == 1 else np.sqrt(squares / (n_explanations - 1))
     return first._replace(
-        values=(values / n_explanations).astype(first.values.dtype),
+        values=values.astype(first.values.dtype),
+        spread=None if spread is None else spread.astype(first.values.dtype),
         **{k: None if v is None else v / n_explanations for k, v in sums.items()},
         data=data,
         method=f"{first.method}, mean of {n_explanations}",
     )
+
+
+def explain_each(
+    explainers: list, X, target, classes, predict: Callable, progress: Callable = iter
+) -> Iterator[Explanation]:
+    """Explanations by several explainers of the same samples.
+
+    Parameters
+    ----------
+    explainers : list of explainers
+        Fitted.
+    X : array-like or DataFrame of shape (n_samples, ...)
+    target : None, "predicted", label or list of labels
+        As for the explainers; "predicted" is what they predict together.
+    classes : sequence
+        Labels, of which "predicted" may be one.
+    predict : callable
+        The common prediction.
+    progress : callable, default=iter
+        Goes around the list.
+
+    Yields
+    ------
+    Explanation
+    """
+    labels = None
+    if isinstance(target, str) and target == "predicted" and target not in classes:
+        # One sample tells whether there is such a thing; the explainers' own may differ.
+        explainers[0].explain(_safe_indexing(X, [0]), target)
+        labels = predict(X)
+    for explainer in progress(explainers):
+        if labels is None:
+            yield explainer.explain(X, target)
+        else:
+            yield explain_labels(explainer, X, labels)
 
 
 def quantiles(explanations: list[Explanation], shares) -> list[Explanation]:
@@ -72,6 +114,7 @@ def quantiles(explanations: list[Explanation], shares) -> list[Explanation]:
     return [
         first._replace(
             values=values,
+            spread=None,
             base_values=None,
             gaps=None,
             data=data,
@@ -106,7 +149,7 @@ def explain_labels(explainer, X, labels: np.ndarray) -> Explanation:
 
     names = getattr(X, "index", None)
     return parts[0]._replace(
-        **{name: joined(name) for name in ("values", "base_values", "gaps", "data")},
+        **{name: joined(name) for name in ("values", "spread", "base_values", "gaps", "data")},
         sample_names=np.arange(len(labels)) if names is None else names,
         output_names=None,
         target=labels,

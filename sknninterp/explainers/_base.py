@@ -14,7 +14,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_
 from sklearn.ensemble._base import _set_random_states
 from sklearn.utils import _safe_indexing, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_feature_names,
     _num_samples,
@@ -30,11 +29,18 @@ from sknninterp.estimators._network import (
     find_network,
     is_fitted,
     known_table,
+    single_networks,
 )
 from sknninterp.estimators.mlp import TorchMLPClassifier
 from sknninterp.explainers._batches import Batch, Choice, Reading, Rows, pick_outputs
 from sknninterp.explainers._completeness import warn_if_incomplete
 from sknninterp.explainers._explanation_index import is_sequence
+from sknninterp.explainers._inner_predictions import InnerPredictions
+from sknninterp.explainers._many_networks import (
+    explain_together,
+    rank_each,
+    transform_together,
+)
 from sknninterp.explainers._outputs import Outputs
 from sknninterp.explainers.columns import (
     column_origins,
@@ -50,16 +56,7 @@ from sknninterp.nn.graph import Graph, evaluation
 _BATCH_BYTES = 64 * 2**20
 
 
-def _inner_has(method: str):
-    """Whether the estimator inside has a method, as `available_if` asks."""
-
-    def check(self):
-        return hasattr(self.estimator_ if hasattr(self, "estimator_") else self._inner, method)
-
-    return check
-
-
-class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
+class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
     """Base of the explainers: an estimator, its contributions, and every face of them."""
 
     _parameter_constraints: dict = {
@@ -135,10 +132,16 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         """Rank the features of a fitted estimator over X."""
         self.estimator_ = estimator
         validate_data(self, X, skip_check_array=True)
-        first = self._network.first
+        single = single_networks(estimator)
+        first = find_network(single[0]).first
         if hasattr(self, "feature_names_in_") and hasattr(first, "feature_names_in_"):
             # A ColumnTransformer finds columns by name, and would take them in another order.
             _check_feature_names(first, X, reset=False)
+        if len(single) > 1:
+            rank_each(self, single, X)
+            return self
+        if hasattr(self, "explainers_"):  # of a fit with more networks
+            del self.explainers_
         totals = 0.0
         for batch in self._batches(X, fitting=True):
             totals = totals + np.abs(batch.values).sum(0, dtype=np.float64)
@@ -287,7 +290,8 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
         -------
         Explanation
             `values` of shape (n_samples, n_features, n_outputs); a single target drops the last
-            axis. Images keep their own axes in place of `n_features`.
+            axis. Images keep their own axes in place of `n_features`. Of an estimator with several
+            networks the mean of theirs, with its `spread`.
 
         Raises
         ------
@@ -301,6 +305,8 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             of what is to be explained.
         """
         X = self._known_table(X)
+        if hasattr(self, "explainers_"):
+            return explain_together(self, X, target)
         positions, signs, labels = self._outputs.choose(target, self._is_signed)
         as_given = self._explains_data
         values, base_values, gaps, data, predicted = (Rows(_num_samples(X)) for _ in range(5))
@@ -379,6 +385,8 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
             Contributions to the output that the parameter `target` names.
         """
         X = self._known_table(X)
+        if hasattr(self, "explainers_"):
+            return transform_together(self, X)
         values = Rows(_num_samples(X))
         for batch in self._batches(X, *self._transformed_output()):
             values.add(batch.values)
@@ -422,76 +430,6 @@ class BaseExplainer(TransformerMixin, BaseEstimator, ABC):
                 )
             return input_features
         return np.asarray(names, dtype=object)
-
-    # -- the estimator inside --------------------------------------------------------------------
-
-    @available_if(_inner_has("predict"))
-    def predict(self, X):
-        """Predictions of the estimator inside.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        """
-        X = self._known_table(X)
-        return self.estimator_.predict(X)
-
-    @available_if(_inner_has("predict_proba"))
-    def predict_proba(self, X):
-        """Probabilities of the estimator inside.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-        """
-        X = self._known_table(X)
-        return self.estimator_.predict_proba(X)
-
-    @available_if(_inner_has("decision_function"))
-    def decision_function(self, X):
-        """Logits of the estimator inside.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-        """
-        X = self._known_table(X)
-        return self.estimator_.decision_function(X)
-
-    @available_if(_inner_has("score"))
-    def score(self, X, y, **params):
-        """Score of the estimator inside.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-        **params : dict
-            Passed on, such as `sample_weight`.
-
-        Returns
-        -------
-        float
-        """
-        X = self._known_table(X)
-        return self.estimator_.score(X, y, **params)
-
-    @property
-    def classes_(self):
-        """Labels of a classifier."""
-        return self.estimator_.classes_
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

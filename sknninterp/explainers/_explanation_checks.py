@@ -99,3 +99,15 @@ def check_target(target, shape):
     if len(shape) > 1:
         return tuple(label_array(target).tolist())
     return names(target, "target", shape[0])
+
+
+def check_spread(spread, shape):
+    """Return standard deviations of the given shape as a read-only array."""
+    if spread is None:
+        return None
+    array = finite(spread, "spread")
+    if array.shape != shape:
+        raise ValueError(f"spread must have the shape of values, {shape}, not {array.shape}.")
+    if (array < 0).any():
+        raise ValueError("spread holds negative numbers.")
+    return array

@@ -123,6 +123,8 @@ def long_frame(explanation):
     columns["value"] = np.asarray(explanation).reshape(n, d, c).transpose(0, 2, 1).ravel()
     if explanation.data is not None:
         columns["data"] = np.repeat(explanation.data.reshape(n, 1, d), c, axis=1).ravel()
+    if explanation.spread is not None:
+        columns["spread"] = explanation.spread.reshape(n, d, c).transpose(0, 2, 1).ravel()
     return pd.DataFrame(columns).infer_objects()
 
 

@@ -140,6 +140,8 @@ class ExplanationPlots:
     def waterfall(self, sample=0, *, ax=None, max_display=10, output=None, title=None):
         """Draw the values of one sample; chained from its base value, if it has one.
 
+        Whiskers are the standard deviations between several networks.
+
         Parameters
         ----------
         sample : int or str, default=0
@@ -168,6 +170,7 @@ class ExplanationPlots:
             None if shown.data is None else shown.data[0],
             shown.feature_names,
             None if shown.base_values is None else shown.base_values[0],
+            spread=None if shown.spread is None else shown.spread[0],
             ax=ax,
             max_display=max_display,
             value_label=_axis_label(shown),

@@ -61,6 +61,8 @@ class Explanation:
         What the attributions of a sample are added to; None if they do not add up to the output.
     gaps : array-like of shape (n_samples[, n_outputs]), default=None
         By how much base value and attributions exceed the output that they claim to add up to.
+    spread : array-like of the shape of `values`, default=None
+        Of means over several networks: the standard deviation of each value between them.
     sample_names : sequence of shape (n_samples,), default=None
         Names of the samples, such as a DataFrame's index; None numbers them from 0. Slices keep
         the names, so that a sample can be recognised.
@@ -76,16 +78,16 @@ class Explanation:
 
     Attributes
     ----------
-    values, data, feature_names, output_names, base_values, gaps, sample_names : ndarray or None
-        As above, read-only. `output_names` is a scalar or None if there is no output axis.
+    values, data, feature_names, output_names, base_values, gaps, spread, sample_names : ndarray
+        As above, or None, read-only. `output_names` is a scalar or None if there is no output axis.
     method, value_label, signed, target
         As above.
 
     Raises
     ------
     ValueError
-        If shapes or numbers of names do not fit `values`, if output names repeat, or if `values`
-        or `base_values` or `gaps` hold NaN or infinite numbers.
+        If shapes or numbers of names do not fit `values`, if output names repeat, or if `values`,
+        `base_values`, `gaps` or `spread` hold NaN or infinite numbers.
 
     Examples
     --------
@@ -113,6 +115,7 @@ class Explanation:
         output_names=None,
         base_values=None,
         gaps=None,
+        spread=None,
         sample_names=None,
         method=None,
         value_label=None,
@@ -132,6 +135,7 @@ class Explanation:
         self._output_names = checks.check_output_names(output_names, shape[1:])
         self._base_values = checks.check_per_output(base_values, "base_values", shape)
         self._gaps = checks.check_per_output(gaps, "gaps", shape)
+        self._spread = checks.check_spread(spread, self.shape)
         sample_names = np.arange(len(self)) if sample_names is None else sample_names
         self._sample_names = checks.names(sample_names, "sample_names", len(self))
         self._method = method
@@ -142,17 +146,11 @@ class Explanation:
 
     values = property(lambda self: self._values, doc="The attributions.")
     data = property(lambda self: self._data, doc="The explained samples, or None.")
-    feature_names = property(
-        lambda self: self._feature_names, doc="Names of the features; None for images."
-    )
-    output_names = property(
-        lambda self: self._output_names,
-        doc="Labels of the output axis, or the single output's label.",
-    )
-    base_values = property(
-        lambda self: self._base_values, doc="What attributions are added to, or None."
-    )
+    feature_names = property(lambda self: self._feature_names, doc="Names; None for images.")
+    output_names = property(lambda self: self._output_names, doc="Labels, or the single one.")
+    base_values = property(lambda self: self._base_values, doc="What attributions are added to.")
     gaps = property(lambda self: self._gaps, doc="Base values and attributions less outputs.")
+    spread = property(lambda self: self._spread, doc="Standard deviation of the values, or None.")
     sample_names = property(lambda self: self._sample_names, doc="Names of the samples.")
     method = property(lambda self: self._method, doc="Short name of the method.")
     value_label = property(lambda self: self._value_label, doc="What the values measure.")
@@ -252,6 +250,7 @@ class Explanation:
             output_names=self.output_names[outputs[0]] if outputs else self.output_names,
             base_values=_take(self.base_values, [samples, *outputs]),
             gaps=_take(self.gaps, [samples, *outputs]),
+            spread=_take(self.spread, chosen),
             sample_names=self.sample_names[samples],
             target=self.target[samples] if own_target else self.target,
         )
@@ -264,6 +263,7 @@ class Explanation:
             output_names=label,
             base_values=_take(self.base_values, [slice(None), 0]),
             gaps=_take(self.gaps, [slice(None), 0]),
+            spread=None if self.spread is None else self.spread[..., 0],
             target=label,
         )
 
@@ -380,9 +380,9 @@ class Explanation:
         ----------
         wide : bool, default=False
             False: tidy, one row for each sample, output and feature, in this order, with the
-            columns ``sample``, ``output`` (if outputs have names), ``feature``, ``value`` and
-            ``data`` (if there are data). True: one row for each sample, which is the index, and one
-            column for each feature; this takes a single output.
+            columns ``sample``, ``output`` (if outputs have names), ``feature``, ``value``, and
+            ``data`` and ``spread`` (if there are such). True: one row for each sample, which is
+            the index, and one column for each feature; this takes a single output.
         output : label, default=None
             The output to return; None returns all.
 
@@ -479,6 +479,7 @@ _FIELDS = (
     "output_names",
     "base_values",
     "gaps",
+    "spread",
     "sample_names",
     "method",
     "value_label",

@@ -194,6 +194,7 @@ def waterfall(
     feature_names=None,
     base_value=None,
     *,
+    spread=None,
     ax=None,
     max_display=10,
     value_label="contribution",
@@ -215,6 +216,8 @@ def waterfall(
         Names of the features; None stands for ``x0, x1, ...``.
     base_value : float, default=None
         What the attributions are added to; None for methods that do not add up to an output.
+    spread : array-like of shape (n_features,), default=None
+        Standard deviations of the attributions, drawn as whiskers of the features shown.
     ax : matplotlib.axes.Axes, default=None
         Where to draw; None draws into a new figure.
     max_display : int, default=10
@@ -232,7 +235,7 @@ def waterfall(
     Raises
     ------
     ValueError
-        If `values` is empty or not finite, if `data` or `feature_names` do not fit it, if
+        If `values` is empty or not finite, if `data`, `feature_names` or `spread` do not fit it, if
         `base_value` is not a finite number, or if `max_display` is not a positive integer.
 
     Examples
@@ -250,11 +253,16 @@ def waterfall(
     order = np.argsort(-np.abs(values), kind="stable")
     shown, rest = order[:max_display], order[max_display:]
     widths, rows = values[shown], [labels[i] for i in shown]
+    errors = np.zeros(len(shown))
+    if spread is not None:
+        spread = check_values(spread, "spread", (1,))
+        check_length(spread, "spread", len(values), "features")
+        errors = spread[shown]
     if len(rest):
         widths = np.append(widths, values[rest].sum())
         rows.append(f"{len(rest):,} other features" if len(rest) > 1 else labels[rest[0]])
     ax = axes_or_new(ax, 7, 1.3 + 0.36 * len(rows))
-    _draw_waterfall(ax, widths, base_value)
+    _draw_waterfall(ax, widths, base_value, errors)
     label_rows(ax, rows)
     label_axis(ax, value_label, title=title)
     clear_spines(ax, ("top", "right", "left"))
@@ -282,7 +290,8 @@ def _number(value, sign=""):
     return f"{value:{sign}.3g}".replace("-", "\u2212")
 
 
-def _draw_waterfall(ax, widths, base_value):
+def _draw_waterfall(ax, widths, base_value, errors):
+    """Draw bars, and whiskers of the first of them where there is a spread."""
     rows = np.arange(len(widths))
     starts = np.zeros(len(widths))
     if base_value is not None:
@@ -291,17 +300,23 @@ def _draw_waterfall(ax, widths, base_value):
         ax.vlines(starts[:-1], rows[:-1] + 0.35, rows[1:] - 0.35, color="0.6", linewidth=0.8)
     colors = np.where(widths < 0, NEGATIVE, POSITIVE)
     ax.barh(rows, widths, left=starts, color=colors, height=0.7)
-    for row, (start, width) in enumerate(zip(starts, widths, strict=True)):
+    ends = starts + widths
+    if errors.any():
+        style = {"fmt": "none", "ecolor": "black", "elinewidth": 0.8, "capsize": 2}
+        ax.errorbar(ends[: len(errors)], rows[: len(errors)], xerr=errors, **style)
+    reach = np.append(errors, np.zeros(len(widths) - len(errors)))
+    reach = ends + np.where(widths < 0, -reach, reach)
+    for row, (end, width) in enumerate(zip(reach, widths, strict=True)):
         ax.annotate(
             _number(width, "+") if width else "0",
-            (start + width, row),
+            (end, row),
             xytext=(-4 if width < 0 else 4, 0),
             textcoords="offset points",
             ha="right" if width < 0 else "left",
             va="center",
             fontsize="small",
         )
-    ends = np.concatenate([starts, starts + widths])
+    ends = np.concatenate([starts, reach])
     # Room for the numbers beyond the ends of the bars.
     margin = 0.16 * (np.ptp(ends) or 1.0)
     ax.set_xlim(ends.min() - margin, ends.max() + margin)

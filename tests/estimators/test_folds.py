@@ -17,6 +17,7 @@ from sknninterp import TorchMLPClassifier
 from sknninterp.estimators._folds import (
     Samples,
     choose_folds,
+    draw_rows,
     fit_samples,
     is_share,
     seeded_clone,
@@ -235,3 +236,43 @@ def test_weights_that_are_not_taken(estimator):
     assert weight_parameter(estimator) is None
     with pytest.raises(ValueError, match="cannot be fitted with weights"):
         fit_samples(estimator, None, Samples(X, Y, np.ones(60)))
+
+
+# --- resampling -------------------------------------------------------------------------------
+
+
+def rows_of(resampling, labels, n_samples=100, share=0.3, seed=0):
+    return draw_rows(resampling, share, n_samples, labels, np.random.RandomState(seed))
+
+
+@pytest.mark.parametrize("labels", [None, np.array(["a", "b", "b", "b"] * 25)], ids=["no", "two"])
+def test_a_bootstrap_draws_as_many_with_replacement(labels):
+    drawn = np.array([rows_of("bootstrap", labels, seed=seed) for seed in range(200)])
+    assert drawn.shape == (200, 100)
+    assert (np.diff(drawn, axis=1) >= 0).all()
+    distinct = np.mean([len(set(rows)) for rows in drawn.tolist()])
+    assert distinct == pytest.approx(63.4, abs=1)
+    counts = np.bincount(drawn.ravel(), minlength=100) / 200
+    assert counts.min() > 0.7
+    assert counts.max() < 1.3
+
+
+@pytest.mark.parametrize("labels", [None, np.array(["a", "b", "b", "b"] * 25)], ids=["no", "two"])
+def test_a_subsample_draws_a_share_without_replacement(labels):
+    drawn = [rows_of("subsample", labels, seed=seed) for seed in range(200)]
+    assert all(len(rows) == len(set(rows.tolist())) for rows in drawn)
+    assert {len(rows) for rows in drawn} == ({30} if labels is None else {8 + 22})
+    counts = np.bincount(np.concatenate(drawn), minlength=100) / 200
+    assert counts.min() > 0.18
+    assert counts.max() < 0.42
+
+
+@pytest.mark.parametrize("resampling", ["bootstrap", "subsample"])
+@pytest.mark.parametrize("form", [np.array, list, pd.Series, lambda y: np.array(y)[:, None]])
+def test_no_class_is_lost(resampling, form):
+    labels = ["rare"] + ["b"] * 60 + ["a"] * 39
+    for seed in range(20):
+        found = [labels[i] for i in rows_of(resampling, form(labels), seed=seed)]
+        assert found.count("rare") == 1
+        assert found.count("b") == (60 if resampling == "bootstrap" else 18)
+        assert found.count("a") == (39 if resampling == "bootstrap" else 12)

@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from scipy.special import expit, softmax
-from sklearn.datasets import load_breast_cancer, make_classification, make_regression
+from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import recall_score
-from sklearn.neural_network import MLPClassifier
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from sknninterp import ANTClassifier, ANTRegressor, TorchMLPClassifier, TorchMLPRegressor
@@ -89,17 +87,6 @@ def test_column_of_labels_warns():
     with pytest.warns(DataConversionWarning, match="column-vector"):
         estimator = make(TorchMLPClassifier).fit(X, Y[:, None])
     assert same_outputs(estimator, make(TorchMLPClassifier).fit(X, Y))
-
-
-def test_as_good_as_scikit_learns():
-    X, y = load_breast_cancer(return_X_y=True)
-    X = StandardScaler().fit_transform(X)
-    train, test = np.arange(len(X)) % 2 == 0, np.arange(len(X)) % 2 == 1
-    params = {"hidden_layer_sizes": (16,), "batch_size": 64, "random_state": 0}
-    ours = TorchMLPClassifier(max_epochs=25, **params).fit(X[train], y[train])
-    with pytest.warns(UserWarning, match="Maximum iterations"):
-        theirs = MLPClassifier(max_iter=25, **params).fit(X[train], y[train])
-    assert ours.score(X[test], y[test]) > theirs.score(X[test], y[test]) - 0.02 > 0.9
 
 
 # --- bad labels ---------------------------------------------------------------------------------

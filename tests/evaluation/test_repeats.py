@@ -25,10 +25,10 @@ from sknninterp import (
     PWPExplainer,
     TorchMLPClassifier,
 )
+from sknninterp.estimators._folds import draw_rows
 from sknninterp.estimators._network import is_fitted
 from sknninterp.evaluation._repeats import (
     check_refits,
-    draw_rows,
     feature_labels,
     fit_at_once,
     fit_repeat,
@@ -76,46 +76,6 @@ def test_what_can_be_fitted_again(explainer):
     check_refits(explainer)
 
 
-# --- samples ------------------------------------------------------------------------------------
-
-
-def rows_of(resampling, labels, n_samples=100, share=0.3, seed=0):
-    return draw_rows(resampling, share, n_samples, labels, np.random.RandomState(seed))
-
-
-@pytest.mark.parametrize("labels", [None, np.array(["a", "b", "b", "b"] * 25)], ids=["no", "two"])
-def test_a_bootstrap_draws_as_many_with_replacement(labels):
-    drawn = np.array([rows_of("bootstrap", labels, seed=seed) for seed in range(200)])
-    assert drawn.shape == (200, 100)
-    assert (np.diff(drawn, axis=1) >= 0).all()
-    distinct = np.mean([len(set(rows)) for rows in drawn.tolist()])
-    assert distinct == pytest.approx(63.4, abs=1)
-    counts = np.bincount(drawn.ravel(), minlength=100) / 200
-    assert counts.min() > 0.7
-    assert counts.max() < 1.3
-
-
-@pytest.mark.parametrize("labels", [None, np.array(["a", "b", "b", "b"] * 25)], ids=["no", "two"])
-def test_a_subsample_draws_a_share_without_replacement(labels):
-    drawn = [rows_of("subsample", labels, seed=seed) for seed in range(200)]
-    assert all(len(rows) == len(set(rows.tolist())) for rows in drawn)
-    assert {len(rows) for rows in drawn} == ({30} if labels is None else {8 + 22})
-    counts = np.bincount(np.concatenate(drawn), minlength=100) / 200
-    assert counts.min() > 0.18
-    assert counts.max() < 0.42
-
-
-@pytest.mark.parametrize("resampling", ["bootstrap", "subsample"])
-@pytest.mark.parametrize("form", [np.array, list, pd.Series, lambda y: np.array(y)[:, None]])
-def test_no_class_is_lost(resampling, form):
-    labels = ["rare"] + ["b"] * 60 + ["a"] * 39
-    for seed in range(20):
-        found = [labels[i] for i in rows_of(resampling, form(labels), seed=seed)]
-        assert found.count("rare") == 1
-        assert found.count("b") == (60 if resampling == "bootstrap" else 18)
-        assert found.count("a") == (39 if resampling == "bootstrap" else 12)
-
-
 # --- one repeat ---------------------------------------------------------------------------------
 
 
@@ -156,7 +116,7 @@ def test_frames_lists_and_series_are_resampled(data):
     found = [fit(LogisticRegression(), *form, resampling="bootstrap").coef_ for form in forms]
     np.testing.assert_allclose(found[1], found[0])
     np.testing.assert_allclose(found[2], found[0])
-    rows = rows_of("bootstrap", y, n_samples=60, seed=0)
+    rows = draw_rows("bootstrap", 1.0, 60, y, np.random.RandomState(0))
     np.testing.assert_allclose(found[0], LogisticRegression().fit(X[rows], y[rows]).coef_)
 
 

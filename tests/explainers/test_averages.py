@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from sknninterp import Explanation, OldenExplainer, PWPExplainer, TorchMLPClassifier
-from sknninterp.evaluation._averages import explain_labels, mean_explanation, quantiles
+from sknninterp.explainers._averages import explain_labels, mean_explanation, quantiles
 
 
 def explanation(values, **fields):

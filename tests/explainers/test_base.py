@@ -17,7 +17,7 @@ import pytest
 import skorch
 import torch
 from scipy import sparse
-from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import PCA
@@ -1061,52 +1061,7 @@ def test_select_from_model_finds_the_informative_columns():
     assert set(ranking[ranking > 0].index) == {"gene 3", "gene 7", "gene 10"}
 
 
-# --- the estimator's own methods ----------------------------------------------------------------
-
-
-def test_predictions_pass_through(X):
-    y = labels(X)
-    network = TorchMLPClassifier(**SMALL).fit(X, y)
-    explainer = PWPExplainer(network).fit(X)
-    for method in ("predict", "predict_proba", "decision_function"):
-        expected = getattr(network, method)(X)
-        np.testing.assert_array_equal(getattr(explainer, method)(X), expected)
-    weight = np.arange(60)
-    assert explainer.score(X, y) == network.score(X, y)
-    assert explainer.score(X, y, sample_weight=weight) == network.score(X, y, sample_weight=weight)
-    assert explainer.classes_.tolist() == ["high", "low", "middle"]
-
-
-@pytest.mark.parametrize("fitted", [False, True])
-def test_methods_that_the_estimator_has_not(fitted, X):
-    classifier, regressor = TorchMLPClassifier(**SMALL), TorchMLPRegressor(**SMALL)
-    explainers = [PWPExplainer(classifier), PWPExplainer(regressor), PWPExplainer()]
-    if fitted:
-        for explainer, y in zip(explainers, [labels(X), X[:, 0], labels(X)], strict=True):
-            explainer.fit(X, y)
-    for explainer, has in zip(explainers, [True, False, True], strict=True):
-        assert hasattr(explainer, "predict")
-        assert hasattr(explainer, "score")
-        assert hasattr(explainer, "predict_proba") == has
-        assert hasattr(explainer, "decision_function") == has
-        assert is_classifier(explainer) == has
-        assert is_regressor(explainer) != has
-        assert hasattr(explainer, "classes_") == (has and fitted)
-
-
-def test_an_explainer_is_searched_like_its_estimator(X):
-    y = labels(X)
-    network = scaled(TorchMLPClassifier((5,), lr=0.05, random_state=0))
-    search = GridSearchCV(
-        PWPExplainer(network, signed=True),
-        {"estimator__torchmlpclassifier__max_epochs": [1, 60]},
-        cv=3,
-    ).fit(X, y)
-    assert search.best_params_ == {"estimator__torchmlpclassifier__max_epochs": 60}
-    np.testing.assert_array_equal(search.predict(X), search.best_estimator_.estimator_.predict(X))
-    assert search.best_estimator_.explain(X).signed
-    plain = GridSearchCV(network, {"torchmlpclassifier__max_epochs": [1, 60]}, cv=3).fit(X, y)
-    assert search.best_score_ == plain.best_score_
+# --- before a fit -------------------------------------------------------------------------------
 
 
 @every_explainer
