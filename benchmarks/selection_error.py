@@ -215,6 +215,23 @@ def stability_table(results):
     return rows
 
 
+def counts(results: list[dict]) -> list[dict]:
+    """Of each knockoff filter how many were selected, and how many of them falsely, set by set."""
+    found: dict[tuple, dict[str, list]] = {}
+    for result in sorted(results, key=lambda one: one["seed"]):
+        for importance, of_targets in result["knockoffs"].items():
+            for target, run in of_targets.items():
+                key = result["scenario"], importance, target
+                row = found.setdefault(key, {"selected": [], "false": []})
+                for name, numbers in row.items():
+                    numbers.append(str(run[name]))
+    return [
+        dict(zip(("scenario", "importance", "fdr"), key, strict=True))
+        | {name: " ".join(numbers) for name, numbers in row.items()}
+        for key, row in found.items()
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sets", type=int, default=200, help="simulated sets of each kind")
@@ -242,7 +259,7 @@ def main():
         for title, rows in tables.items():
             if rows:
                 print_rows(title, rows, list(rows[0]))
-        write("selection_error", {**tables, "runs": results})
+        write("selection_error", {**tables, "counts": counts(results)})
 
 
 if __name__ == "__main__":
