@@ -60,7 +60,8 @@ def peak_memory_mib() -> float:
 
 
 def without_work(arguments: list[str]) -> list[str]:
-    """A command line without the folder of unfinished work, which says nothing elsewhere."""
+    """A command line without where the work was done, and that it was gathered afterwards."""
+    arguments = [argument for argument in arguments if argument != "--gather"]
     if "--work" not in arguments:
         return arguments
     place = arguments.index("--work")

@@ -43,8 +43,7 @@ class StackedTuner:
     --------
     >>> import torch
     >>> from sknninterp.nn.mlp import MLP
-    >>> from sknninterp.nn.histograms import Histogram, kl_divergence
-    from sknninterp.nn.schedule import Schedule
+    >>> from sknninterp.nn.schedule import Schedule
     >>> from sknninterp.nn.stacked import StackedMLP
     >>> from sknninterp.nn.stacked_training import StackedBatches
     >>> from sknninterp.nn.stacked_tuning import StackedTuner
