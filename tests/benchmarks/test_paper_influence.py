@@ -295,3 +295,15 @@ def test_one_seed_is_no_test():
 
 def test_faces_are_not_testable():
     assert influence.faces({}).outcome == "not testable here"
+
+
+def test_few_samples_are_not_asked_for_labels_that_they_lack():
+    def rare(settings):
+        return [
+            job
+            for job in influence.jobs(settings)
+            if job.get("set") == "orange-skin" and job["low"] == 0 and job["labels"] == "sampled"
+        ]
+
+    assert len(rare(influence.FULL)) == influence.FULL["seeds"]
+    assert not rare(influence.QUICK)
