@@ -58,7 +58,7 @@ def results():
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [("FULL", 5 * 14 + 9 + 3), ("QUICK", 2 * 14 + 6 + 2)]
+    ("size", "expected"), [("FULL", 5 * 14 + 9 + 3), ("QUICK", 2 * 13 + 6 + 2)]
 )
 def test_jobs_have_files_of_their_own(size, expected, tmp_path):
     settings = getattr(influence, size)
