@@ -1,8 +1,8 @@
 """Predictions and explanations of Dask's arrays and frames, partition by partition.
 
 Fits need nothing from here. Whatever has `n_jobs` works through joblib, so that
-``joblib.parallel_config(backend="dask")`` (or ``"ray"``) sends its networks to a cluster, and
-`partial_fit` takes data that do not fit into memory, chunk after chunk.
+``joblib.parallel_config(backend="dask")`` sends its networks to a cluster, and `partial_fit` takes
+data that do not fit into memory, chunk after chunk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
-from sknninterp.estimators._network import find_network
+from sknninterp.estimators._network import find_network, single_networks
 
 __all__ = ["by_partition", "explain_partitions"]
 
@@ -185,5 +185,5 @@ def _result(estimator, method) -> tuple[list | None, np.dtype]:
 
 def _n_outputs(estimator) -> int:
     with suppress(TypeError):  # another estimator may know it all the same
-        estimator = find_network(estimator).predictor
+        estimator = find_network(single_networks(estimator)[0]).predictor
     return getattr(estimator, "n_outputs_", 1)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
-import threading
-import time
 
 import dask
 import dask.array as da
@@ -100,11 +97,13 @@ def test_arrays(table, chunks):
     )
 
 
+@pytest.mark.parametrize("n_networks", [1, 2])
 @pytest.mark.parametrize("n_outputs", [1, 2])
-def test_values(table, n_outputs):
+def test_values(table, n_outputs, n_networks):
     X = table[0].iloc[:, :3].to_numpy()
     y = X[:, 0] if n_outputs == 1 else X[:, :2]
-    pipeline = make_pipeline(StandardScaler(), TorchMLPRegressor(**QUICK)).fit(X, y)
+    network = TorchMLPRegressor(n_networks=n_networks, **QUICK)
+    pipeline = make_pipeline(StandardScaler(), network).fit(X, y)
     found = by_partition(pipeline, da.from_array(X, chunks=(50, 3)))
     assert found.shape == y.shape
     np.testing.assert_allclose(found, pipeline.predict(X), rtol=1e-6)
@@ -221,35 +220,6 @@ def test_repeats_on_a_cluster(cluster, table):
 def test_partitions_on_a_cluster(cluster, table, pipeline):
     found = by_partition(pipeline, dd.from_pandas(table[0], npartitions=4))
     assert found.compute().tolist() == pipeline.predict(table[0]).tolist()
-
-
-def test_a_search_outlives_a_worker(cluster, table):
-    X = table[0].iloc[:, :3]
-    network = ANTClassifier(**{**QUICK, "max_epochs": 400}, dropout=0.1)
-    options = {"pruning_rates": [0, 0.5], "cv": 3, "refit": False}
-    here = ANTClassifierCV(network, **options).fit(X, table[1])
-    killed = []
-
-    def kill():
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            busy = [worker for worker, tasks in cluster.processing().items() if tasks]
-            if busy:
-                pid = cluster.run(os.getpid, workers=busy[:1])[busy[0]]
-                os.kill(pid, signal.SIGKILL)
-                killed.append(pid)
-                return
-            time.sleep(0.05)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    with joblib.parallel_config(backend="dask"):
-        there = ANTClassifierCV(network, n_jobs=-1, **options).fit(X, table[1])
-    thread.join()
-    assert killed
-    np.testing.assert_allclose(
-        there.cv_results_["mean_test_score"], here.cv_results_["mean_test_score"]
-    )
 
 
 # --- larger than memory -------------------------------------------------------------------------
