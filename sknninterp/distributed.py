@@ -1,8 +1,9 @@
 """Predictions and explanations of Dask's arrays and frames, partition by partition.
 
 Fits need nothing from here. Whatever has `n_jobs` works through joblib, so that
-``joblib.parallel_config(backend="dask")`` sends its networks to a cluster, and `partial_fit` takes
-data that do not fit into memory, chunk after chunk.
+``joblib.parallel_config(backend="dask", scatter=[X, y])`` sends its networks to a cluster.
+`scatter` puts the data on all workers, so that any one can be lost. `partial_fit`
+takes data that do not fit into memory, chunk after chunk.
 """
 
 from __future__ import annotations

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import time
+from contextlib import contextmanager
+from threading import Thread
 
 import dask
 import dask.array as da
@@ -183,15 +187,21 @@ def test_what_cannot_be_done_is_told(pipeline, table):
 # --- a cluster ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def cluster():
+@contextmanager
+def two_workers():
     from distributed import Client, LocalCluster
 
-    options = {"dashboard_address": None, "worker_dashboard_address": None}
+    options = {"dashboard_address": ":0", "worker_dashboard_address": None}
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **options) as local,
         Client(local) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with two_workers() as client:
         yield client
 
 
@@ -205,6 +215,34 @@ def test_a_search_on_a_cluster(cluster, table):
         for i in range(6):
             name = f"split{i}_test_score"
             np.testing.assert_allclose(there.cv_results_[name], here.cv_results_[name])
+
+
+@pytest.mark.parametrize("when", ["at once", "at work"])
+def test_a_search_outlives_a_worker(table, when):
+    X, y = table[0].iloc[:, :3], table[1]
+    options = {"pruning_rates": [0, 0.5], "cv": 3, "n_repeats": 2, "random_state": 0}
+    network = ANTClassifier(dropout=0.1, **{**QUICK, "max_epochs": 100})
+    here = ANTClassifierCV(network, **options).fit(X, y)
+    with two_workers() as client:
+        workers = client.run(os.getpid)
+        address, process = next(iter(workers.items()))
+
+        def kill():
+            deadline = time.monotonic() + 60
+            while not client.processing().get(address) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0 if when == "at once" else 1)
+            os.kill(process, signal.SIGKILL)
+
+        killer = Thread(target=kill)
+        with joblib.parallel_config(backend="dask", scatter=[X, y]):
+            killer.start()
+            there = ANTClassifierCV(network, n_jobs=-1, **options).fit(X, y)
+        killer.join()
+        assert process not in client.run(os.getpid).values()
+    for i in range(6):
+        name = f"split{i}_test_score"
+        np.testing.assert_allclose(there.cv_results_[name], here.cv_results_[name])
 
 
 def test_repeats_on_a_cluster(cluster, table):
@@ -271,3 +309,73 @@ def test_training_and_explaining_more_than_fits_into_memory(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert found.stdout.split("\n")[:2] == ["does not fit", "0"], found.stderr
+
+
+# --- several devices ----------------------------------------------------------------------------
+
+ACCELERATED = """
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from accelerate import Accelerator
+    from skorch import NeuralNetClassifier
+    from skorch.hf import AccelerateMixin
+    from sknninterp import PWPExplainer
+    from sknninterp.callbacks import NeuronTuning
+    from sknninterp.nn.mlp import MLP
+
+    class AcceleratedNet(AccelerateMixin, NeuralNetClassifier):
+        pass
+
+    def trained(callbacks):
+        torch.manual_seed(0)
+        net = AcceleratedNet(
+            MLP(6, 2, (16,)),
+            # Not a module: on processors, Accelerate spreads only those with parameters.
+            criterion=lambda: F.cross_entropy,
+            predict_nonlinearity=lambda outputs: outputs.softmax(1),
+            optimizer=torch.optim.Adam,
+            lr=0.02,
+            max_epochs=5,
+            batch_size=32,
+            iterator_train__shuffle=True,
+            train_split=None,
+            verbose=0,
+            accelerator=Accelerator(cpu=True),
+            callbacks=callbacks,
+        )
+        return net.fit(X, y)
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 6)).astype("float32")
+    y = (X[:, 2] > 0).astype(int)
+    net = trained([])
+    ranking = PWPExplainer(net).fit(X).feature_importances_
+    batches = net.history[-1, "train_batch_count"]
+    total = sum(p.detach().double().sum().item() for p in net.module_.parameters())
+    print(f"found: {ranking.argmax()} in {batches} batches, {total:.9f}\\n", end="", flush=True)
+    try:
+        trained([NeuronTuning()])
+    except ValueError as error:
+        print(f"error: {error}\\n", end="", flush=True)
+"""
+
+
+def test_networks_that_several_processes_train():
+    script = textwrap.dedent(ACCELERATED)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
+    run = subprocess.run(
+        [*launch, "--standalone", "--no-python", sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    lines = sorted(x for x in run.stdout.splitlines() if x.startswith(("found", "error")))
+    assert len(lines) == 4, run.stderr
+    # Neurons are not tuned there; both processes say so.
+    assert lines[0] == lines[1]
+    assert lines[0].startswith("error: DistributedDataParallel cannot be read: it spreads a net")
+    # Both have the same network, and each saw half of the 13 batches.
+    assert lines[2] == lines[3]
+    assert lines[2].startswith("found: 2 in 7 batches")

@@ -21,7 +21,7 @@ from skorch.utils import noop
 from torch import Tensor, nn
 
 from sknninterp.callbacks import EpochBar, LateEarlyStopping
-from sknninterp.estimators._device import resolve_device, threads_for
+from sknninterp.estimators._device import draw_seed, resolve_device, seeded, threads_for
 from sknninterp.estimators._module import make_module
 from sknninterp.estimators._net import TensorData, TensorNet, TrainingData
 from sknninterp.estimators._validation import for_torch, validated
@@ -266,11 +266,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     def _training_context(self, X):
         """Seeds torch, and leaves its random state and number of threads as they were."""
         multiplications = self._multiplications(X.shape[1]) if self.module is None else math.inf
-        with (
-            torch.random.fork_rng(devices=range(torch.cuda.device_count())),
-            threads_for(multiplications),
-        ):
-            torch.manual_seed(self._random_state.randint(np.iinfo(np.int32).max))
+        with seeded(self._random_state), threads_for(multiplications):
             yield
 
     def _multiplications(self, n_inputs: int) -> int:
@@ -290,7 +286,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             return TrainingData(data)
         options = {
             "test_size": self.validation_fraction,
-            "random_state": self._random_state.randint(np.iinfo(np.int32).max),
+            "random_state": draw_seed(self._random_state),
         }
         for labels in (self._stratify(target), None):
             with suppress(ValueError):  # too few of a class to stratify
@@ -376,6 +372,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         finally:
             net.callbacks_ = lasting
         net.check_outputs(parts.train)
+        net.module_.eval()  # as all who read it want it: threads need not switch it to and fro
 
     def _optimizer_options(self) -> dict:
         named = isinstance(self.optimizer, str)

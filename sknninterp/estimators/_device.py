@@ -7,6 +7,8 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 import torch
 
+from sknninterp.nn.random_state import own_random_numbers
+
 # Below this many multiplications a batch, a second thread costs more than it brings.
 _ONE_THREAD_BELOW = 10_000_000
 
@@ -54,14 +56,13 @@ def draw_seed(random_state: np.random.RandomState) -> int:
 
 @contextmanager
 def seeded(random_state: np.random.RandomState):
-    """Torch's random numbers from a drawn seed inside the block; its state is back after it.
+    """Torch's random numbers from a drawn seed inside the block, where other threads draw none.
 
     Parameters
     ----------
     random_state : RandomState
     """
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(draw_seed(random_state))
+    with own_random_numbers(draw_seed(random_state)):
         yield
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
+import torch
 from sklearn.base import clone
 from sklearn.ensemble._base import _set_random_states
 from sklearn.model_selection import check_cv, train_test_split
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 from torch import nn
 
-from sknninterp.estimators._device import draw_seed, seeded
+from sknninterp.estimators._device import draw_seed
 from sknninterp.estimators._network import is_fitted, is_search
 
 Fold = tuple[np.ndarray, np.ndarray]
@@ -244,8 +244,18 @@ def fit_samples(estimator, seed: int | None, samples: Samples):
                 " without, and hand over the fitted one."
             )
         weights[name] = samples.weight
-    with nullcontext() if seed is None else seeded(check_random_state(seed)):
+    if seed is None or _seeds_itself(estimator):
         return estimator.fit(samples.X, samples.y, **weights)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        return estimator.fit(samples.X, samples.y, **weights)
+
+
+def _seeds_itself(estimator) -> bool:
+    """Whether all in it draw random numbers after their own `random_state`, not as torch would."""
+    parts = [estimator, *getattr(estimator, "get_params", dict)().values()]
+    kinds = [type(part).__module__ for part in parts if hasattr(part, "fit")]
+    return all(kind.split(".")[0] in ("sknninterp", "sklearn") for kind in kinds)
 
 
 def weight_parameter(estimator) -> str | None:

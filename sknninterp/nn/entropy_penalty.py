@@ -255,7 +255,7 @@ class _Reading:
         shape = self.graph.input.shape
         example = torch.linspace(-1, 1, 2 * math.prod(shape)).reshape(2, *shape)
         example = example.to(prototype(self.graph.module))
-        with evaluation(self.graph.module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with evaluation(self.graph.module), torch.no_grad():
             expected = self.run(example)
             with _heard(modules, lambda values: heard.append(values.clone())):
                 self.graph.module(example.clone())

@@ -283,7 +283,7 @@ def read(module: nn.Module, input_shape: Sequence[int]) -> Graph:
     >>> read(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), (4,))
     Graph((4,) -> 0[8] -> 2[2])
     """
-    with evaluation(module), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with evaluation(module), torch.no_grad():
         example = _example(module, tuple(input_shape))
         traced = trace(module)
         values = example_values(module, traced, example)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sknninterp.nn.embeddings import NumericEmbedding
 from sknninterp.nn.mlp import ACTIVATIONS, MLP
+from sknninterp.nn.random_state import own_random_numbers
 
 
 def seeded_networks(
@@ -35,7 +36,7 @@ def seeded_networks(
         Each goes on where torch's own would be after its network was made.
     """
     networks, generators = [], []
-    with torch.random.fork_rng(devices=[]):
+    with own_random_numbers(0):
         for seed in seeds:
             torch.manual_seed(seed)
             networks.append(make())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
+from threading import Lock, get_ident
 
 import numpy as np
 from torch import Tensor, fx, nn
@@ -11,16 +12,33 @@ from torch import Tensor, fx, nn
 from sknninterp.nn.builders import FUNCTIONS, METHODS, MODULES
 from sknninterp.nn.nodes import Activation, Input, Node, Reshape, UnsupportedModuleError
 
+# While torch.fx traces, torch's own calls of modules are the tracer's, in all threads.
+_TRACING = Lock()
+
 
 class _Tracer(fx.Tracer):
-    """Goes into the modules that no builder knows, and remembers the one where it failed."""
+    """Goes into the modules that no builder knows, and remembers the one where it failed.
+
+    What other threads call meanwhile is none of its business.
+    """
 
     failed: nn.Module | None = None
+
+    def __init__(self):
+        super().__init__()
+        self._thread = get_ident()
 
     def is_leaf_module(self, m, module_qualified_name):
         return _module_builder(m) is not None or super().is_leaf_module(m, module_qualified_name)
 
+    def getattr(self, attr, attr_val, parameter_proxy_cache):
+        if get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
     def call_module(self, m, forward, args, kwargs):
+        if get_ident() != self._thread:
+            return forward(*args, **kwargs)
         try:
             return super().call_module(m, forward, args, kwargs)
         except Exception:
@@ -44,11 +62,17 @@ def trace(module: nn.Module) -> fx.GraphModule:
     UnsupportedModuleError
         If they cannot be followed, or the module takes more than one input.
     """
+    if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        raise UnsupportedModuleError(
+            f"{type(module).__name__} cannot be read: it spreads a network over devices. Hand over"
+            " the network, its `module`; neurons are tuned and entropy is watched on one device."
+        )
     parameters = signature(module.forward).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not Parameter.empty}
     tracer = _Tracer()
     try:
-        traced = fx.GraphModule(module, tracer.trace(module, concrete_args=defaults))
+        with _TRACING:
+            traced = fx.GraphModule(module, tracer.trace(module, concrete_args=defaults))
     except Exception as error:  # fx raises many kinds; all mean that forward can't be followed
         failed = tracer.failed or module
         path = {m: path for path, m in module.named_modules()}.get(failed)

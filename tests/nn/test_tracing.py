@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -183,3 +185,26 @@ def test_half_precision_networks_are_read():
     graph = read(module, (3,))
     x = torch.randn(2, 3).bfloat16()
     assert torch.equal(graph.run(x)[graph.output], module(x))
+
+
+def test_threads_read_and_run_networks_at_once():
+    """While one is traced, torch's calls of modules are the tracer's in all threads."""
+    networks = [nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)) for _ in range(4)]
+    inputs = torch.randn(5, 3)
+    expected = [network(inputs) for network in networks]
+
+    def read_and_run(i):
+        network = networks[i % 4]
+        graph = read(network, (3,))
+        with torch.no_grad():
+            return [len(graph.nodes), *(network(inputs) - expected[i % 4]).abs().amax(1).tolist()]
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(read_and_run, range(120)))
+    assert {row[0] for row in found} == {4}
+    assert max(max(row[1:]) for row in found) < 1e-6
+
+
+def test_networks_on_several_devices_are_refused():
+    with pytest.raises(UnsupportedModuleError, match="DataParallel cannot be read: it spreads a"):
+        read(nn.DataParallel(nn.Linear(2, 2)), (2,))

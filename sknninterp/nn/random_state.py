@@ -1,0 +1,37 @@
+"""Torch's random numbers, for one thread at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
+
+import torch
+
+# There is one state of torch's for all threads.
+_TURN = RLock()
+
+
+@contextmanager
+def own_random_numbers(seed: int) -> Iterator[None]:
+    """Torch's random numbers from a seed inside the block; their state is back after it.
+
+    Threads that want the same wait until it is left.
+
+    Parameters
+    ----------
+    seed : int
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknninterp.nn.random_state import own_random_numbers
+    >>> def draw():
+    ...     with own_random_numbers(0):
+    ...         return torch.rand(()).item()
+    >>> draw() == draw()
+    True
+    """
+    with _TURN, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
