@@ -76,7 +76,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         "patience": [Interval(Integral, 1, None, closed="left")],
         "callbacks": [list, None],
         "device": [str, torch.device],
-        "dtype": [StrOptions({"float32", "float64"}), None],
+        "dtype": [StrOptions({"float32", "float64", "mixed"}), None],
         "warm_start": ["boolean"],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
@@ -226,7 +226,8 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         if not reset:
             dtype = self._network_dtype()
         else:
-            dtype = np.dtype(self.dtype) if self.dtype else (np.float64, np.float32)
+            dtypes = {None: (np.float64, np.float32), "mixed": np.float32}
+            dtype = dtypes.get(self.dtype) or np.dtype(self.dtype)
         return self._checked(X, y, dtype=dtype, reset=reset, multi_output=True)
 
     def _checked(self, X, y="no_validation", *, reset, **options):
@@ -317,6 +318,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         net.initialize()
         net.input_shape_ = tuple(parts.train.inputs.shape[1:])
         net.n_outputs_ = self._n_outputs
+        net.mixed_precision = self.dtype == "mixed"
         net.penalty, net.input_penalty = self._penalty(net), self._input_penalty(net)
         return net
 
@@ -444,12 +446,12 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         """Outputs of the network, batch by batch."""
         n_rows = max(1, _PREDICTION_BYTES // max(1, X[:1].nbytes * 8))
         device = self.net_.device
-        with evaluation(self.module_), torch.inference_mode():
+        with evaluation(self.module_), torch.inference_mode(), self.net_.precision():
             parts = [
                 self.module_(torch.from_numpy(X[i : i + n_rows]).to(device)).cpu()
                 for i in range(0, len(X), n_rows)
             ]
-        return torch.cat(parts)
+        return torch.cat(parts).to(next(self.module_.parameters()).dtype)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,6 +147,7 @@ class TensorNet(skorch.NeuralNet):
     with the `penalty`, if any.
     """
 
+    mixed_precision = False
     penalty: EntropyPenalty | None = None
     input_penalty: InputPenalty | None = None
 
@@ -172,13 +174,20 @@ class TensorNet(skorch.NeuralNet):
         losses = losses.mean(1) if losses.ndim > 1 else losses
         return (losses * batch.weight).mean()
 
+    def precision(self):
+        """Torch's mixed precision inside the block, if it is wanted."""
+        if not self.mixed_precision:
+            return nullcontext()
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+
     def training_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Output of a batch in training, and its loss with the penalty."""
-        if self.penalty is None:
-            output = self.module_(batch[0])
-            return output, self.batch_loss(output, batch)
-        output, penalty = self.penalty(self.module_, batch[0], batch.weight)
-        return output, self.batch_loss(output, batch) + penalty
+        with self.precision():
+            if self.penalty is None:
+                output = self.module_(batch[0])
+                return output, self.batch_loss(output, batch)
+            output, penalty = self.penalty(self.module_, batch[0], batch.weight)
+            return output, self.batch_loss(output, batch) + penalty
 
     def train_step_single(self, batch, **fit_params):
         """Output and loss of a batch, and its gradients."""
@@ -200,7 +209,7 @@ class TensorNet(skorch.NeuralNet):
     def validation_step(self, batch, **fit_params):
         """Output and loss of a batch."""
         self._set_training(False)
-        with torch.no_grad():
+        with torch.no_grad(), self.precision():
             output = self.infer(batch[0])
             return {"loss": self.batch_loss(output, batch), "y_pred": output}
 
@@ -235,7 +244,8 @@ class TensorNet(skorch.NeuralNet):
 
     @torch.no_grad()
     def _valid_epoch(self, iterator: TensorBatches) -> list[float]:
-        losses = [self.batch_loss(self.module_(batch[0]), batch) for batch in iterator]
+        with self.precision():
+            losses = [self.batch_loss(self.module_(batch[0]), batch) for batch in iterator]
         return torch.stack(losses).tolist()
 
     def initialize_history(self):

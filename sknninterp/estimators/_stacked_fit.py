@@ -67,6 +67,7 @@ def can_be_stacked(estimator) -> bool:
         and not estimator.entropy_weight
         and estimator.numeric_embedding in _FIXED_EMBEDDINGS
         and not estimator.callbacks
+        and estimator.dtype != "mixed"
         and not estimator.early_stopping
         and not estimator.warm_start
         and estimator.n_networks == 1

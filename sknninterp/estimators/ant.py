@@ -65,8 +65,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
         "auto" takes the GPU if there is one.
-    dtype : {"float32", "float64"}, default=None
-        None keeps the floating type of X; "float32" is faster, and what large tables want.
+    dtype : {"float32", "float64", "mixed"}, default=None
+        None keeps the floating type of X; "float32" is faster, and what large tables want. "mixed"
+        is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
     verbose : int, default=0
@@ -300,8 +301,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
         "auto" takes the GPU if there is one.
-    dtype : {"float32", "float64"}, default=None
-        None keeps the floating type of X; "float32" is faster, and what large tables want.
+    dtype : {"float32", "float64", "mixed"}, default=None
+        None keeps the floating type of X; "float32" is faster, and what large tables want. "mixed"
+        is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
     verbose : int, default=0

@@ -212,6 +212,7 @@ class EntropyPenalty:
         reading, sums = self._reading, []
 
         def add(values):
+            values = values.to(torch.promote_types(values.dtype, torch.float32))  # not by halves
             sums.append(soft_entropy_sum(values, weight, self.n_bins, self.bandwidth))
 
         if reading.modules:

@@ -268,6 +268,24 @@ def test_dtype_casts(kind):
     np.testing.assert_allclose(outputs(single), outputs(double), atol=0.05)
 
 
+@pytest.mark.parametrize("options", [{}, {"entropy_weight": 0.1}, {"early_stopping": True}])
+@pytest.mark.parametrize("kind", ALL)
+def test_mixed_precision(kind, options):
+    single = fitted(kind, dtype="float32", **options)
+    mixed = fitted(kind, dtype="mixed", **options)
+    assert {parameter.dtype for parameter in mixed.module_.parameters()} == {torch.float32}
+    assert outputs(mixed).dtype == "float32"
+    assert not np.array_equal(outputs(mixed), outputs(single))
+    # Roundings may decide which neuron goes, and when to stop.
+    assert np.corrcoef(outputs(mixed).ravel(), outputs(single).ravel())[0, 1] > 0.95
+    heard = []
+    mixed.module_.register_forward_hook(lambda module, inputs, output: heard.append(output.dtype))
+    outputs(mixed)
+    mixed.set_params(warm_start=True).fit(X, target(kind))
+    assert set(heard[:-1]) == {torch.bfloat16}
+    assert heard[-1] == torch.float32  # what comes out is checked in full
+
+
 def test_batches_larger_than_the_data_are_one():
     assert_same(
         fitted(TorchMLPClassifier, batch_size=len(X)), fitted(TorchMLPClassifier, batch_size=10**9)
