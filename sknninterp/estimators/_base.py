@@ -374,7 +374,6 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         finally:
             net.callbacks_ = lasting
         net.check_outputs(parts.train)
-        net.module_.eval()  # as all who read it want it: threads need not switch it to and fro
 
     def _optimizer_options(self) -> dict:
         named = isinstance(self.optimizer, str)

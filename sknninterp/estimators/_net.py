@@ -16,7 +16,6 @@ from skorch.callbacks import Callback, Checkpoint, PassthroughScoring, TrainEndC
 from torch import Tensor, nn
 
 from sknninterp.nn.entropy_penalty import EntropyPenalty
-from sknninterp.nn.graph import evaluation
 from sknninterp.nn.input_penalty import InputPenalty
 from sknninterp.nn.stacked_training import batch_bounds
 
@@ -267,8 +266,12 @@ class TensorNet(skorch.NeuralNet):
             raise self._diverged(f"the loss is {loss} after epoch {len(self.history)}")
 
     def check_outputs(self, data: TensorData) -> None:
-        """Refuse a network that was ruined after its last loss was measured."""
-        with evaluation(self.module_), torch.no_grad():
+        """Refuse a network that was ruined after its last loss was measured.
+
+        It stays in evaluation mode: threads that read it need not switch it to and fro.
+        """
+        self.module_.eval()
+        with torch.no_grad():
             outputs = self.module_(data.inputs[: self.batch_size])
         if not outputs.isfinite().all():
             raise self._diverged(f"the outputs are not finite after epoch {len(self.history)}")

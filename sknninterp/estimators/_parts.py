@@ -72,7 +72,7 @@ class ClassifierPart(ClassifierMixin):
             raise ValueError("y holds missing labels.")
         check_classification_targets(y)
         several = np.ndim(y) > 1 and y.shape[1] > 1
-        if several or type_of_target(y, input_name="y").startswith("multilabel"):
+        if several or (np.ndim(y) != 1 and type_of_target(y).startswith("multilabel")):
             raise ValueError("y must hold one label a sample; multilabel targets are not taken.")
         return column_or_1d(y, warn=True)
 

@@ -121,6 +121,7 @@ def fit_at_once(seeds, explainer, X, y, resampling, share, stratified) -> Iterat
     Yields
     ------
     explainer
+        In the order of the seeds.
     """
     explainers, rows, every = [], [], np.arange(_num_samples(X))
     for seed in seeds:
@@ -134,6 +135,23 @@ def fit_at_once(seeds, explainer, X, y, resampling, share, stratified) -> Iterat
     fit_stacked(estimators, X, y, rows)
     for one, estimator, own in zip(explainers, estimators, rows, strict=True):
         yield one._rank(estimator, X if own is every else _safe_indexing(X, own))
+
+
+def fit_stack(seeds, **common) -> list:
+    """What :func:`fit_at_once` yields, on one thread.
+
+    Parameters
+    ----------
+    seeds : sequence of int
+    **common
+        As for :func:`fit_at_once`.
+
+    Returns
+    -------
+    list of explainers
+    """
+    with single_threaded():
+        return list(fit_at_once(seeds, **common))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from numbers import Integral, Real
 
 import numpy as np
@@ -22,6 +23,7 @@ from sknninterp.evaluation._repeats import (
     feature_labels,
     fit_at_once,
     fit_repeat,
+    fit_stack,
     fits_at_once,
     importances_of,
     in_repeat,
@@ -82,9 +84,8 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         `SelectFromModel`, such as "named_steps.lasso.coef_" of a pipeline. "auto" looks into a
         pipeline's last step and a search's best estimator, too.
     n_jobs : int, default=None
-        Repeats to fit at once, in processes. The results do not depend on it, but for rounding.
-        (Threads would share torch's one seed.) With 1, plain networks are trained at once all the
-        same, in one process, which is quicker than one after the other.
+        Processes. The results do not depend on it, but for rounding. Each trains its share of plain
+        networks at once, as a stack, which is quicker than one after the other.
     random_state : int, RandomState instance or None, default=None
         Seeds the repeats, whatever seeds there are inside. The first repeats of many are the same
         as those of few.
@@ -260,14 +261,19 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
             "share": self.subsample,
             "stratified": is_classifier(self) and y is not None and np.size(y) == _num_samples(y),
         }
-        in_turn = effective_n_jobs(self.n_jobs) == 1
-        if in_turn and y is not None and fits_at_once(self._base):
-            fits = fit_at_once(seeds, **common)
-        else:
-            fits = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-                delayed(fit_repeat)(number, seed, one_thread=not in_turn, **common)
+        n_jobs = effective_n_jobs(self.n_jobs)
+        parallel = Parallel(n_jobs=self.n_jobs, return_as="generator")
+        if y is None or not fits_at_once(self._base):
+            fits = parallel(
+                delayed(fit_repeat)(number, seed, one_thread=n_jobs > 1, **common)
                 for number, seed in enumerate(seeds)
             )
+        elif n_jobs == 1:
+            fits = fit_at_once(seeds, **common)
+        else:  # a stack for each job
+            stacks = np.array_split(seeds, min(n_jobs, len(seeds)))
+            parts = parallel(delayed(fit_stack)(own, **common) for own in stacks)
+            fits = chain.from_iterable(parts)
         return self._progress(fits, self.n_repeats)
 
     def _progress(self, repeats, n_repeats):

@@ -285,9 +285,9 @@ def read(module: nn.Module, input_shape: Sequence[int]) -> Graph:
     """
     with evaluation(module), torch.no_grad():
         example = _example(module, tuple(input_shape))
-        traced = trace(module)
-        values = example_values(module, traced, example)
-        graph = Graph(module, *build_nodes(module, traced, values))
+        calls = trace(module)
+        values = example_values(module, calls, example)
+        graph = Graph(module, *build_nodes(module, calls, values))
         _check(graph, example)
     return graph
 

@@ -33,5 +33,12 @@ def own_random_numbers(seed: int) -> Iterator[None]:
     True
     """
     with _TURN, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+        _seed(seed)
         yield
+
+
+def _seed(seed: int) -> None:
+    """As `torch.manual_seed`, which without a GPU keeps a note for one each time."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)

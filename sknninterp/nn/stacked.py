@@ -38,7 +38,7 @@ def seeded_networks(
     networks, generators = [], []
     with own_random_numbers(0):
         for seed in seeds:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             networks.append(make())
             generators.append(torch.Generator().set_state(torch.get_rng_state()))
     return networks, generators

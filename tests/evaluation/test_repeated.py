@@ -115,7 +115,7 @@ def test_results_do_not_depend_on_the_number_of_jobs(X, y, resampling, global_rn
         for n_jobs in (1, 2)
     )
     pd.testing.assert_frame_equal(one.all_importances_, two.all_importances_)
-    # One after the other in processes, and all at once without.
+    # In two stacks, and in one.
     assert_allclose(one.predict_proba(X), two.predict_proba(X), atol=1e-12)
 
 
@@ -432,8 +432,12 @@ def test_repeats_of_repeats(X, y):
     assert model.transform(X).shape == (90, 6)
 
 
-def test_backends_of_joblib(X, y):
-    model = RepeatedExplainer(LogisticRegression(), 3, resampling="bootstrap", random_state=0)
+ONE_BY_ONE = clone(SMALL).set_params(dropout=0.1)
+
+
+@pytest.mark.parametrize("inner", [LogisticRegression(), *map(PWPExplainer, (SMALL, ONE_BY_ONE))])
+def test_backends_of_joblib(X, y, inner):
+    model = RepeatedExplainer(inner, 3, resampling="bootstrap", random_state=0)
     expected = clone(model).fit(X, y).all_importances_
     with joblib.parallel_config("threading", n_jobs=2):
         pd.testing.assert_frame_equal(model.fit(X, y).all_importances_, expected)

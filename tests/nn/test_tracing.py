@@ -76,7 +76,7 @@ def test_a_wrong_sample_shape_is_named_with_the_layer_that_refuses_it(module, sh
 
 def test_optional_arguments_keep_their_defaults(named_case):
     case = named_case("listed")  # its forward has a mask, None, and a switch, True
-    names = [n.name for n in trace(case.network()).graph.nodes if n.op == "call_function"]
+    names = [n.name for n in trace(case.network()).nodes if n.op == "call_function"]
     assert "mul" not in names
 
 
