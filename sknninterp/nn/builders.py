@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sknninterp.nn.embeddings import EMBEDDINGS
+from sknninterp.nn.embeddings import NumericEmbedding
 from sknninterp.nn.nodes import (
     Activation,
     Add,
@@ -185,7 +185,7 @@ MODULES = {
     nn.AdaptiveAvgPool2d: _average_pool(2),
     nn.AdaptiveMaxPool1d: _max_pool(1, F.adaptive_max_pool1d, F.adaptive_avg_pool1d),
     nn.AdaptiveMaxPool2d: _max_pool(2, F.adaptive_max_pool2d, F.adaptive_avg_pool2d),
-    **dict.fromkeys(EMBEDDINGS.values(), _from_embedding),
+    NumericEmbedding: _from_embedding,
     **dict.fromkeys(
         (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout), _from_route
     ),

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, fx, nn
 
 from sknninterp.nn.builders import FUNCTIONS, METHODS, MODULES
+from sknninterp.nn.embeddings import NumericEmbedding
 from sknninterp.nn.nodes import Activation, Input, Node, Reshape, UnsupportedModuleError
 
 # While torch.fx traces, torch's own calls of modules are the tracer's, in all threads.
@@ -47,7 +48,12 @@ class _Tracer(fx.Tracer):
 
 
 def _module_builder(module: nn.Module) -> Callable | None:
-    """Builder of the class that `module` has its computation from, if one is known."""
+    """Builder of the class that `module` has its computation from, if one is known.
+
+    Of an embedding it does not matter what it computes: its `origins` tell all.
+    """
+    if isinstance(module, NumericEmbedding):
+        return MODULES[NumericEmbedding]
     for cls in type(module).__mro__:
         if cls in MODULES:
             return MODULES[cls] if type(module).forward is cls.forward else None

@@ -30,6 +30,7 @@ from sknninterp import (
 from sknninterp.estimators._stacked_fit import can_be_stacked
 from sknninterp.nn.embeddings import (
     EMBEDDINGS,
+    NumericEmbedding,
     PiecewiseLinearEmbedding,
     SplineEmbedding,
     split_embedding,
@@ -187,6 +188,25 @@ def test_pretraining_sees_the_embedding(data):
     network = RBMPretrainedMLP(numeric_embedding="piecewise", pretraining_epochs=1, **QUICK)
     network.fit(X, y)
     assert network.rbms_[0].weight.shape[1] == network.module_.embedding.n_outputs
+
+
+class Powers(NumericEmbedding):
+    def __init__(self, n_features):
+        super().__init__(torch.arange(n_features).repeat_interleave(2), n_features)
+
+    def forward(self, x):
+        return torch.stack([x, x**2 - 1], 2).flatten(1)
+
+
+def test_a_class_of_ones_own(data):
+    X, y = data
+    network = TorchMLPClassifier(
+        numeric_embedding=lambda inputs, weight: Powers(inputs.shape[1]),
+        input_penalty=0.1,
+        **QUICK,
+    ).fit(X, y)
+    for explainer in (PWPExplainer, GradientXInputExplainer):
+        assert explainer(network).fit(X).explain(X[:3]).values.shape[1] == X.shape[1]
 
 
 def test_an_embedding_of_ones_own(data):
