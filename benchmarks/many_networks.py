@@ -7,9 +7,9 @@
   `NeuralNetClassifier` (as many fits with its own defaults, of five learning rates, none pruned);
 - `RepeatedExplainer` with 50 bootstraps of a plain network beside a loop over the same fits.
 
-Both on simulated data (4 times as fast is wanted) and on breast cancer (8 times), in single
-precision. All take turns in every repeat, with as many processes each; the scores of the two
-searches are beside them.
+Both on simulated data (4 times as fast is wanted) and on breast cancer (8 times), the bootstraps on
+encounters of the readmission data too (4 times), in single precision. All take turns in every
+repeat, with as many processes each; the scores of the two searches are beside them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from skorch import NeuralNetClassifier
 from torch import nn
 
 from benchmarks._timing import paired, print_rows, table, write
+from benchmarks.readmission import preprocessing
 from sknninterp import (
     ANTClassifier,
     ANTClassifierCV,
@@ -33,6 +34,7 @@ from sknninterp import (
     RepeatedExplainer,
     TorchMLPClassifier,
 )
+from sknninterp.datasets import load_diabetes_readmission
 from sknninterp.evaluation._repeats import fit_repeat
 from sknninterp.nn.mlp import MLP
 
@@ -50,6 +52,12 @@ def data_sets(n_rows: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         "breast cancer, 569 rows": (StandardScaler().fit_transform(X), y),
     }
     return {name: (X.astype(np.float32), y) for name, (X, y) in found.items()}
+
+
+def readmission(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    data = load_diabetes_readmission()
+    X = preprocessing().fit_transform(data.data).astype(np.float32)[:n_rows]
+    return X, np.asarray(data.target)[:n_rows]
 
 
 def searches(X, y, epochs: int, n_jobs: int) -> tuple[dict, dict]:
@@ -86,12 +94,12 @@ def searches(X, y, epochs: int, n_jobs: int) -> tuple[dict, dict]:
 
 
 def repeats(X, y, epochs: int, n_jobs: int) -> dict:
-    """The contestants; a stack is one process on all threads."""
+    """The contestants."""
     explainer = PWPExplainer(TorchMLPClassifier(HIDDEN, max_epochs=epochs))
     options = {"n_repeats": N_BOOTSTRAPS, "resampling": "bootstrap", "random_state": 0}
 
     def stack():
-        RepeatedExplainer(explainer, **options).fit(X, y)
+        RepeatedExplainer(explainer, n_jobs=n_jobs, **options).fit(X, y)
 
     def loop():
         Parallel(n_jobs=n_jobs)(
@@ -118,6 +126,8 @@ def main() -> None:
         results[f"search, {name}"] = {"rows": table(seconds, STACK), "mean scores": found}
         print_rows(f"search of 50 networks, {name}", table(seconds, STACK), columns)
         print(found)
+    encounters = {f"readmission, {args.rows:,} rows": readmission(args.rows)}
+    for name, (X, y) in (data_sets(args.rows) | encounters).items():
         seconds = paired(repeats(X, y, args.epochs, args.jobs), args.repeats)
         results[f"repeats, {name}"] = {"rows": table(seconds, STACK)}
         print_rows(f"50 bootstraps, {name}", table(seconds, STACK), columns)

@@ -89,6 +89,12 @@ CLAIMS = [
         ("repeats, breast cancer, 569 rows", "rows"),
         "stack",
     ),
+    Claim(
+        "the same on 20,000 encounters (readmission)",
+        "many_networks",
+        ("repeats, readmission, 20,000 rows", "rows"),
+        "stack",
+    ),
 ]
 
 

@@ -45,7 +45,7 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.papers import ant_data
 from benchmarks.papers.ant_figures import figures
-from benchmarks.papers.ant_verdicts import VERDICTS
+from benchmarks.papers.ant_verdicts import TABLES, VERDICTS
 from benchmarks.papers.runner import over_seeds, paired
 from benchmarks.readmission import CANDIDATES, preprocessing
 from sknninterp import (
@@ -56,7 +56,7 @@ from sknninterp import (
     TorchMLPClassifier,
 )
 
-__all__ = ["FULL", "QUICK", "VERDICTS", "figures", "jobs", "run", "tables"]
+__all__ = ["FULL", "QUICK", "TABLES", "VERDICTS", "figures", "jobs", "run", "tables"]
 
 SCORES = ["accuracy", "auc", "precision"]
 TOPS = (5, 10, 100)

@@ -197,6 +197,47 @@ def aml_terms(tables) -> Verdict | None:
     )
 
 
+def digit_pictures(tables) -> Verdict | None:
+    """The paper shows pictures and measures nothing."""
+    if "pictures" not in tables:
+        return None
+    pictures = tables["pictures"].set_index("digit")
+    pixels = [name for name in pictures.columns if name.startswith("pixel_")]
+    before, after = (select(pictures, tuning=when)[pixels] for when in ("before", "after"))
+    correlations = before.corrwith(after, axis=1)
+    return Verdict(
+        "Figure 4: mean contributions of pixels to their digit, before and after tuning",
+        "pictures alone",
+        f"correlation of a digit's two pictures: {correlations.mean():.2f} in the mean,"
+        f" {correlations.min():.2f} at least",
+        pictures["seed"].nunique(),
+        "not testable here",
+        "no number is published; our pictures are below, and hardly differ",
+    )
+
+
+def criteria(tables) -> tuple[str, list[str], list[list[str]]] | None:
+    """How often each way to make a network small is better than random removal, or worse."""
+    if "differences" not in tables:
+        return None
+    rows = select(tables["differences"], less="random")
+    rows = rows[rows["removed"] >= FROM]
+    found = []
+    for method, own in rows.groupby("method", sort=False):
+        cells = [method, str(len(own))]
+        for score in ("accuracy", "auc"):
+            mean, half = own[score], own[f"{score}_ci"]
+            cells.append(f"{int((mean - half > 0).sum())} / {int((mean + half < 0).sum())}")
+        found.append(cells)
+    return (
+        f"Better / worse than random removal, from {FROM:.0%} removed, over data sets, activations,"
+        " numbers of layers and rates. (Two or three of a hundred either way come by chance.)",
+        ["method", "comparisons", "accuracy", "AUC"],
+        found,
+    )
+
+
+TABLES = (criteria,)
 VERDICTS = (
     first_layer,
     both_layers,
@@ -204,4 +245,5 @@ VERDICTS = (
     better_than_scratch,
     gold_standard,
     aml_terms,
+    digit_pictures,
 )

@@ -61,6 +61,10 @@ def section(name, title, committed, figures):
         [v.claim, v.published, v.ours, str(v.seeds), f"**{v.outcome}**: {v.why}"] for v in verdicts
     ]
     lines += list_table(["claim", "published", "here", "seeds", "verdict"], rows)
+    for table in getattr(paper, "TABLES", ()):
+        if (found := table(tables)) is not None:
+            caption, head, rows = found
+            lines += [caption, "", *list_table(head, rows)]
     for path in sorted(figures.glob(f"{name}_*.png")):
         alt = path.stem.replace("_", " ")
         lines += [f".. image:: figures/{path.name}", f"   :alt: {alt}", ""]

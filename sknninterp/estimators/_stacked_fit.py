@@ -22,7 +22,7 @@ from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import EVALUATION_ROWS, TensorData, TensorNet, TrainingData
 from sknninterp.estimators._tuning_part import TuningPart
 from sknninterp.nn.embeddings import split_embedding
-from sknninterp.nn.input_penalty import StackedInputPenalty
+from sknninterp.nn.input_penalty import InputPenalty, StackedInputPenalty
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.stacked import StackedMLP
 from sknninterp.nn.stacked_training import (
@@ -43,7 +43,7 @@ _TABLES_BYTES = 512 * 2**20
 # What a stack sees are numbers that do not change while it trains.
 _FIXED_EMBEDDINGS = (None, "piecewise", "spline")
 # Members of a stack agree in all but these.
-_OWN = ("random_state", "pruning_rate")
+OWN = ("random_state", "pruning_rate", "input_penalty")
 
 
 def can_be_stacked(estimator) -> bool:
@@ -178,13 +178,11 @@ def copy_features(first, other) -> None:
 def _check_alike(networks) -> None:
     def common(network):
         parameters = network.get_params(deep=False)
-        return type(network), {k: v for k, v in parameters.items() if k not in _OWN}
+        return type(network), {k: v for k, v in parameters.items() if k not in OWN}
 
     for network in networks:
         if not can_be_stacked(network) or common(network) != common(networks[0]):
-            raise ValueError(
-                "A stack takes plain networks that differ in random_state and pruning_rate alone."
-            )
+            raise ValueError(f"A stack takes plain networks that differ in {', '.join(OWN)} alone.")
 
 
 @dataclass
@@ -323,9 +321,9 @@ def _fit_group(members: list[_Member]) -> None:
         on_train = first.tuning_data == "train" or valid is None
         judged = _batches(parts, "train", large) if on_train else valid
     after_step = None
-    if first.input_penalty:
-        penalty = StackedInputPenalty([net.input_penalty for net in nets])
-        after_step = partial(penalty, stack, first.lr)
+    if any(member.estimator.input_penalty for member in members):
+        penalties = [net.input_penalty or _no_penalty(net) for net in nets]
+        after_step = partial(StackedInputPenalty(penalties), stack, first.lr)
     with threads_for(len(members) * first._multiplications(members[0].n_numbers)):
         for epoch in range(1, first.max_epochs + 1):
             start = time.perf_counter()
@@ -349,6 +347,11 @@ def _fit_group(members: list[_Member]) -> None:
             )
         net.check_outputs(member.parts.train)
         estimator.net_, estimator.n_iter_ = net, len(net.history)
+
+
+def _no_penalty(net: TensorNet) -> InputPenalty:
+    """A penalty of strength 0, for a network among others that have one."""
+    return InputPenalty(0.0, net.module_, net.input_shape_)
 
 
 def _batches(of_members, which: str, batch_size, generators=None) -> StackedBatches:

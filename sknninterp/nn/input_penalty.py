@@ -112,12 +112,14 @@ class StackedInputPenalty:
     Parameters
     ----------
     penalties : sequence of InputPenalty
-        Of networks that have been stacked, in their order; of one strength.
+        Of networks that have been stacked, in their order.
     """
 
     def __init__(self, penalties: Sequence[InputPenalty]):
-        self.strength, self.n_features = penalties[0].strength, penalties[0].n_features
+        self.n_features = penalties[0].n_features
         self.origins = torch.stack([penalty.origins for penalty in penalties])
+        strengths = [penalty.strength for penalty in penalties]
+        self.strengths = torch.tensor(strengths, dtype=torch.float64, device=self.origins.device)
 
     @torch.no_grad()
     def __call__(self, stack, lr: float) -> None:
@@ -134,11 +136,12 @@ class StackedInputPenalty:
         squares = weight.square().sum(2)
         sizes = torch.full_like(squares, weight.shape[2])
         norms = zeros.scatter_add(1, self.origins, squares).sqrt_()
-        scale = _scale(norms, zeros.scatter_add(1, self.origins, sizes), lr * self.strength)
+        threshold = (lr * self.strengths).to(weight.dtype)[:, None]
+        scale = _scale(norms, zeros.scatter_add(1, self.origins, sizes), threshold)
         weight.mul_(scale.gather(1, self.origins)[..., None])
 
 
-def _scale(norms: Tensor, sizes: Tensor, threshold: float) -> Tensor:
+def _scale(norms: Tensor, sizes: Tensor, threshold: float | Tensor) -> Tensor:
     """By what each feature's weights shrink."""
     # 0 / 0 where they are all 0 already.
     return (1 - threshold * sizes.sqrt() / norms).clamp_(min=0).nan_to_num_(0)

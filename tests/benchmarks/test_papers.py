@@ -320,7 +320,7 @@ def test_every_experiment_ends_in_tables_verdicts_and_figures(small_data, tmp_pa
         found = one.loc[one["less"] == base, "auc"].item()
         assert found == pytest.approx(expected)
     verdicts = [rule(tables) for rule in ant.VERDICTS]
-    assert [v is None for v in verdicts] == [False, False, False, True, True, False]
+    assert [v is None for v in verdicts] == [False, False, False, True, True, False, False]
     assert verdicts[0].seeds == 1
     ant.figures(tables, tmp_path)
     drawn = sorted(tmp_path.iterdir())
@@ -514,6 +514,32 @@ def test_verdict_on_predictors_of_readmission(over_pwp, over_garson, outcome):
     verdict = ant_verdicts.gold_standard({"rankings": rankings, "ranking_differences": steps})
     assert verdict.outcome == outcome
     assert "Garson 2.0 ± 0.1" in verdict.ours
+
+
+def test_pictures_before_and_after_tuning():
+    pictures = pd.DataFrame(
+        [("before", 0, 7, 0.0, 1.0, 2.0), ("after", 0, 7, 0.0, 0.5, 1.0)]
+        + [("before", 1, 7, 0.0, 1.0, 0.0), ("after", 1, 7, 1.0, 0.0, 1.0)],
+        columns=["tuning", "digit", "seed", "pixel_0", "pixel_1", "pixel_2"],
+    )
+    verdict = ant_verdicts.digit_pictures({"pictures": pictures})
+    assert verdict.ours.endswith(": 0.00 in the mean, -1.00 at least")
+    assert verdict.seeds == 1
+
+
+def test_criteria_beside_random_removal():
+    cells = [
+        ("kl", 0.5, 0.02, 0.01, -0.02, 0.01),
+        ("kl", 0.8, 0.02, 0.03, 0.0, 0.01),
+        ("kl", 0.25, 0.5, 0.01, 0.5, 0.01),  # too few removed to count
+        ("magnitude", 0.5, -0.02, 0.01, 0.02, 0.01),
+    ]
+    columns = ["method", "removed", "accuracy", "accuracy_ci", "auc", "auc_ci"]
+    differences = pd.DataFrame(cells, columns=columns).assign(less="random")
+    _, head, rows = ant_verdicts.criteria({"differences": differences})
+    assert rows == [["kl", "2", "1 / 0", "0 / 1"], ["magnitude", "1", "0 / 1", "1 / 0"]]
+    assert len(head) == 4
+    assert ant_verdicts.criteria({}) is None
 
 
 def test_no_tables_no_verdicts():

@@ -202,9 +202,9 @@ def test_invalid_parameters_and_data_are_told(data):
         fit_stacked([TorchMLPClassifier(lr=-1)] * 2, X, y)
     with pytest.raises(ValueError, match="NaN"):
         fit_stacked([TorchMLPClassifier()] * 2, np.full_like(X, np.nan), y)
-    with pytest.raises(ValueError, match="differ in random_state and pruning_rate alone"):
+    with pytest.raises(ValueError, match="differ in random_state, pruning_rate, inp"):
         fit_stacked([TorchMLPClassifier(), TorchMLPClassifier(lr=0.1)], X, y)
-    with pytest.raises(ValueError, match="differ in random_state and pruning_rate alone"):
+    with pytest.raises(ValueError, match="differ in random_state, pruning_rate, inp"):
         fit_stacked([TorchMLPClassifier(dropout=0.5)] * 2, X, y)
 
 

@@ -1,0 +1,295 @@
+"""Searches whose networks are trained at once: what they have in common."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from contextlib import nullcontext
+from numbers import Integral
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from scipy.stats import rankdata
+from sklearn.base import _fit_context, is_classifier
+from sklearn.metrics import check_scoring
+from sklearn.metrics._scorer import get_scorer_names
+from sklearn.model_selection import check_cv
+from sklearn.utils import _safe_indexing, check_array, check_random_state, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+
+from sknninterp.estimators._device import draw_seed, single_threaded
+from sknninterp.estimators._folds import seeded_clone
+from sknninterp.estimators._network import as_table, known_table
+from sknninterp.estimators._stacked_fit import OWN, can_be_stacked, fit_stacked
+
+
+def best_has(method: str):
+    """Whether the refitted network has a method, as `available_if` asks.
+
+    Parameters
+    ----------
+    method : str
+    """
+
+    def check(self):
+        return bool(self.refit) and hasattr(getattr(self, "best_estimator_", self._base), method)
+
+    return check
+
+
+class Search(ABC):
+    """Search over a few parameters of the network inside an estimator.
+
+    Classes that inherit it say which, in `_candidates`, and what is simpler, in `_complexity`.
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict", "set_params"]), None],
+        "cv": ["cv_object"],
+        "n_repeats": [Interval(Integral, 1, None, closed="left")],
+        "scoring": [StrOptions(set(get_scorer_names())), callable, None],
+        "refit": ["boolean"],
+        "one_standard_error": ["boolean"],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+    }
+
+    @property
+    @abstractmethod
+    def _default(self) -> type:
+        """What is searched where no estimator is given."""
+
+    @abstractmethod
+    def _candidates(self) -> list[dict]:
+        """Parameters to try, by their names inside the estimator."""
+
+    @abstractmethod
+    def _complexity(self, candidate: dict) -> tuple:
+        """What is less for simpler networks."""
+
+    # -- fitting ---------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, groups=None):
+        """Train a network for each candidate, fold and repeat, and the best one on all samples.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+            As the estimator takes it.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        groups : array-like of shape (n_samples,), default=None
+            For a `cv` that keeps groups together, such as the samples of one patient.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If what is to be tried is no list of unlike values, or the estimator has no such
+            parameter, or refuses one of them; or if there is one fold only, which has no standard
+            error.
+        """
+        X = as_table(X)
+        validate_data(self, X, y, skip_check_array=True)
+        self._sample_shape = tuple(X.shape[1:])
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+        check_consistent_length(X, y)
+        candidates = self._candidates()
+        splitter = check_cv(self.cv, y, classifier=is_classifier(self))
+        folds = [tuple(map(np.asarray, fold)) for fold in splitter.split(X, y, groups)]
+        if self.one_standard_error and len(folds) < 2:
+            raise ValueError("one_standard_error needs two folds at least; cv has one.")
+        random_state = check_random_state(self.random_state)
+        seeds = [None if self.random_state is None else draw_seed(random_state)]
+        seeds += [draw_seed(random_state) for _ in range(self.n_repeats - 1)]
+        self.scorer_ = check_scoring(self._base, self.scoring)
+        fits = [
+            (self._trial(candidate, seed), *fold)
+            for candidate in candidates
+            for seed in seeds
+            for fold in folds
+        ]
+        found = self._evaluate(candidates, fits, X, y)
+        found = np.reshape(found, (len(candidates), len(seeds) * len(folds), 3))
+        self._note(candidates, found, len(folds))
+        if self.refit:
+            start = time.perf_counter()
+            self.best_estimator_ = self._network(self.best_params_, seeds[0]).fit(X, y)
+            self.refit_time_ = time.perf_counter() - start
+        return self
+
+    @property
+    def _base(self):
+        return self._default() if self.estimator is None else self.estimator
+
+    def _path(self, name: str) -> str:
+        """Where a parameter of the network is among those of the estimator."""
+        found = [path for path in self._base.get_params() if path.split("__")[-1] == name]
+        if len(found) != 1:
+            what = f"has {found}" if found else f"has no {name}"
+            raise ValueError(
+                f"estimator: {type(self._base).__name__} {what}; give {self._default.__name__}, or"
+                " what holds one, such as a pipeline."
+            )
+        return found[0]
+
+    def _network(self, parameters: dict, seed: int | None):
+        random_state = None if seed is None else np.random.RandomState(seed)
+        network, _ = seeded_clone(self._base, seed, random_state)
+        return network.set_params(**parameters)
+
+    def _trial(self, candidate: dict, seed: int | None):
+        """What is scored on a fold."""
+        return self._network(candidate, seed)
+
+    def _evaluate(self, candidates, fits, X, y) -> list[tuple[float, float, float]]:
+        """Score, and seconds for training and scoring, of each fit."""
+        n_jobs, n_each = effective_n_jobs(self.n_jobs), len(fits) // len(candidates)
+        alike = defaultdict(list)
+        for number, (network, _, _) in enumerate(fits):
+            rest = candidates[number // n_each].items()
+            rest = tuple((k, v) for k, v in rest if k.split("__")[-1] not in OWN)
+            # Those that no stack takes are alone.
+            alike[rest if can_be_stacked(network) else number].append(number)
+        # Of those of one kind a stack for each job, of every so many: they are about as much work.
+        tasks = [kind[i::n_jobs] for kind in alike.values() for i in range(min(n_jobs, len(kind)))]
+        parts = Parallel(n_jobs=self.n_jobs)(
+            delayed(_evaluate)([fits[i] for i in task], X, y, self.scorer_, n_jobs > 1)
+            for task in tasks
+        )
+        found = [None] * len(fits)
+        for task, part in zip(tasks, parts, strict=True):
+            for number, values in zip(task, part, strict=True):
+                found[number] = values
+        return found
+
+    def _note(self, candidates, found, n_folds) -> None:
+        """What `GridSearchCV` would say of the search."""
+        scores, *times = np.moveaxis(found, 2, 0)
+        means = scores.mean(1)
+        ranks = rankdata(-np.nan_to_num(means, nan=-np.inf), method="min").astype(np.int32)
+        results = {f"split{i}_test_score": of_split for i, of_split in enumerate(scores.T)}
+        for name, of_name in zip(("fit_time", "score_time"), times, strict=True):
+            results |= {f"mean_{name}": of_name.mean(1), f"std_{name}": of_name.std(1)}
+        self.cv_results_ = {
+            **{f"param_{name}": _column(candidates, name) for name in candidates[0]},
+            "params": candidates,
+            **results,
+            "mean_test_score": means,
+            "std_test_score": scores.std(1),
+            "rank_test_score": ranks,
+        }
+        self.n_splits_ = scores.shape[1]
+        best = int(ranks.argmin())
+        if self.one_standard_error:
+            # Repeats are of the same samples: the folds alone tell what other samples would do.
+            of_folds = scores[best].reshape(-1, n_folds).mean(0)
+            least = means[best] - of_folds.std(ddof=1) / np.sqrt(n_folds)
+            enough = np.flatnonzero(means >= least)
+            best = int(min(enough, key=lambda i: self._complexity(candidates[i])))
+        self.best_index_, self.best_score_ = best, float(means[best])
+        self.best_params_ = candidates[best]
+
+    # -- prediction ------------------------------------------------------------------------------
+
+    def _best(self, X):
+        """The refitted network, and X with the columns seen in `fit`."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_, known_table(self, X)
+
+    @available_if(best_has("predict"))
+    def predict(self, X):
+        """Predictions of the network with the best parameters.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        network, X = self._best(X)
+        return network.predict(X)
+
+    @available_if(best_has("predict"))
+    def score(self, X, y):
+        """Score of the network with the best parameters, by `scoring`.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+        Returns
+        -------
+        float
+        """
+        network, X = self._best(X)
+        return self.scorer_(network, X, y)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "cv_results_")
+
+    def __sklearn_tags__(self):
+        tags, of_base = super().__sklearn_tags__(), get_tags(self._base)
+        for name in ("classifier_tags", "regressor_tags", "target_tags", "input_tags"):
+            setattr(tags, name, getattr(of_base, name))
+        return tags
+
+
+def unlike_numbers(values, name: str, low: float, high: float) -> list[float]:
+    """A search's list of numbers, checked.
+
+    Parameters
+    ----------
+    values : array-like
+    name : str
+        For errors.
+    low, high : float
+        They are in [low, high).
+
+    Raises
+    ------
+    ValueError
+        If they are not, or if there are none, or two are the same.
+    """
+    found = check_array(
+        values, ensure_2d=False, dtype=np.float64, ensure_min_samples=0, input_name=name
+    )
+    if found.ndim != 1 or not len(found) or len(np.unique(found)) < len(found):
+        raise ValueError(f"{name}={values} must be a list of unlike numbers.")
+    if found.min() < low or found.max() >= high:
+        raise ValueError(f"{name}={values} must be in [{low:g}, {high:g}).")
+    return found.tolist()
+
+
+def _column(candidates: list[dict], name: str) -> np.ndarray:
+    values = [candidate[name] for candidate in candidates]
+    numbers = all(isinstance(value, float) for value in values)
+    return np.array(values, dtype=float if numbers else object)
+
+
+def _evaluate(fits, X, y, scorer, one_thread) -> list[tuple[float, float, float]]:
+    """Fits of one kind, or a single one."""
+    networks, start = [network for network, _, _ in fits], time.perf_counter()
+    with single_threaded() if one_thread else nullcontext():
+        if can_be_stacked(networks[0]):
+            fit_stacked(networks, X, y, [train for _, train, _ in fits])
+        else:
+            ((network, train, _),) = fits
+            network.fit(_safe_indexing(X, train), _safe_indexing(y, train))
+        seconds = (time.perf_counter() - start) / len(fits)
+        return [_scored(network, X, y, test, scorer, seconds) for network, _, test in fits]
+
+
+def _scored(network, X, y, test, scorer, fit_time) -> tuple[float, float, float]:
+    start = time.perf_counter()
+    score = scorer(network, _safe_indexing(X, test), _safe_indexing(y, test))
+    return score, fit_time, time.perf_counter() - start
