@@ -6,6 +6,7 @@ from sknninterp.estimators.activation_entropy import activation_entropy
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 from sknninterp.estimators.ant_cv import ANTClassifierCV, ANTRegressorCV
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
+from sknninterp.estimators.mlp_cv import TorchMLPClassifierCV, TorchMLPRegressorCV
 from sknninterp.estimators.pretrained import RBMPretrainedMLP, RBMPretrainedMLPRegressor
 from sknninterp.estimators.rbm import RBM
 from sknninterp.evaluation.knockoff_selector import KnockoffSelector
@@ -40,6 +41,8 @@ __all__ = [
     "RepeatedExplainer",
     "StabilitySelector",
     "TorchMLPClassifier",
+    "TorchMLPClassifierCV",
     "TorchMLPRegressor",
+    "TorchMLPRegressorCV",
     "activation_entropy",
 ]

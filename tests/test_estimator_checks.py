@@ -31,7 +31,9 @@ from sknninterp import (
     RepeatedExplainer,
     StabilitySelector,
     TorchMLPClassifier,
+    TorchMLPClassifierCV,
     TorchMLPRegressor,
+    TorchMLPRegressorCV,
 )
 
 DEFAULTS = [
@@ -82,6 +84,8 @@ COSTLY = [
     RepeatedExplainer(PWPExplainer(TorchMLPClassifier((8,), lr=0.03, max_epochs=30)), n_repeats=2),
     ANTClassifierCV(ANTClassifier((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
     ANTRegressorCV(ANTRegressor((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
+    TorchMLPClassifierCV(TorchMLPClassifier((16,), **QUICK), input_penalties=[0, 0.1], cv=2),
+    TorchMLPRegressorCV(TorchMLPRegressor((16,), **QUICK), input_penalties=[0, 0.1], cv=2),
 ]
 # They select little of the checks' data, and warn.
 SELECTORS = [

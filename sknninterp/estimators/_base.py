@@ -74,6 +74,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
+        "refit": ["boolean"],
         "callbacks": [list, None],
         "device": [str, torch.device],
         "dtype": [StrOptions({"float32", "float64", "mixed"}), None],
@@ -102,6 +103,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         early_stopping,
         validation_fraction,
         patience,
+        refit,
         callbacks,
         device,
         dtype,
@@ -127,6 +129,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.refit = refit
         self.callbacks = callbacks
         self.device = device
         self.dtype = dtype
@@ -217,7 +220,10 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             data = tensors(X, target, weight, device)
             parts = TrainingData(data) if partial else self._split(data, target)
             net = self._build(parts, device) if reset else self._resumed()
-            self._train(net, parts, epochs, partial)
+            best = self._train(net, parts, epochs, partial)
+            if self.refit and best and reset:
+                net = self._build(TrainingData(data), device)
+                self._train(net, TrainingData(data), best, partial)
         self.net_ = net
         self.n_iter_ = len(net.history)
         return self
@@ -357,11 +363,19 @@ class BaseTorchEstimator(BaseEstimator, ABC):
                 f"input_penalty={self.input_penalty} cannot be used: {error}."
             ) from error
 
-    def _train(self, net: TensorNet, parts: TrainingData, epochs: int, partial: bool) -> None:
-        """Train with the callbacks that pass with this fit, and see that it went well."""
-        lasting = net.callbacks_
+    def _train(self, net: TensorNet, parts: TrainingData, epochs: int, partial: bool) -> int:
+        """Train with the callbacks that pass with this fit, and see that it went well.
+
+        Returns the epoch at which early stopping would have it stop; 0 if it has no say.
+        """
+        lasting, stopping = net.callbacks_, None
+        if self.early_stopping and parts.valid is not None:
+            stopping = LateEarlyStopping(patience=self.patience, load_best=True, sink=noop)
         if not partial:
-            net.callbacks_ = [*lasting, *self._passing_callbacks(epochs)]
+            passing = {"epoch_bar": EpochBar(epochs) if self.verbose else None}
+            # To stop early ends the epoch for those behind.
+            passing["early_stopping"] = stopping
+            net.callbacks_ = [*lasting, *((k, v) for k, v in passing.items() if v is not None)]
         try:
             net.partial_fit(parts, epochs=epochs)
         except ValueError as error:
@@ -374,6 +388,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         finally:
             net.callbacks_ = lasting
         net.check_outputs(parts.train)
+        return 0 if stopping is None else stopping.best_epoch_
 
     def _optimizer_options(self) -> dict:
         named = isinstance(self.optimizer, str)
@@ -394,14 +409,6 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             if not issubclass(kind, Callback):
                 raise TypeError(f"callbacks must hold skorch callbacks, got {given!r}.")
         return copy.deepcopy(self.callbacks) or []
-
-    def _passing_callbacks(self, epochs: int) -> list:
-        """Callbacks of one fit, after the user's: to stop early ends the epoch for those behind."""
-        passing = [("epoch_bar", EpochBar(epochs))] if self.verbose else []
-        if self.early_stopping:
-            stopping = LateEarlyStopping(patience=self.patience, load_best=True, sink=noop)
-            passing.append(("early_stopping", stopping))
-        return passing
 
     # -- prediction ------------------------------------------------------------------------------
 

@@ -59,6 +59,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
     validation_fraction : float, default=0.1
         Share of the samples held out for it, stratified for classifiers where that is possible.
     patience : int, default=10
+    refit : bool, default=False
+        After early stopping train anew on all samples, for as many epochs as the best network had;
+        `history_` is of the second training.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss.
     callbacks : list of skorch callbacks, default=None
@@ -182,6 +185,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         early_stopping=False,
         validation_fraction=0.1,
         patience=10,
+        refit=False,
         class_weight=None,
         callbacks=None,
         device="auto",
@@ -223,6 +227,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
+            refit=refit,
             class_weight=class_weight,
             callbacks=callbacks,
             device=device,
@@ -297,6 +302,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
     validation_fraction : float, default=0.1
         Share of the samples held out for it, stratified for classifiers where that is possible.
     patience : int, default=10
+    refit : bool, default=False
+        After early stopping train anew on all samples, for as many epochs as the best network had;
+        `history_` is of the second training.
     callbacks : list of skorch callbacks, default=None
         Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
@@ -414,6 +422,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         early_stopping=False,
         validation_fraction=0.1,
         patience=10,
+        refit=False,
         callbacks=None,
         device="auto",
         dtype=None,
@@ -454,6 +463,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
+            refit=refit,
             callbacks=callbacks,
             device=device,
             dtype=dtype,

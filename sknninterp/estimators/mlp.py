@@ -50,6 +50,9 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
     validation_fraction : float, default=0.1
         Share of the samples held out for it, stratified for classifiers where that is possible.
     patience : int, default=10
+    refit : bool, default=False
+        After early stopping train anew on all samples, for as many epochs as the best network had;
+        `history_` is of the second training.
     class_weight : dict, "balanced" or None, default=None
         Weight of each class in the loss.
     callbacks : list of skorch callbacks, default=None
@@ -125,6 +128,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         early_stopping=False,
         validation_fraction=0.1,
         patience=10,
+        refit=False,
         class_weight=None,
         callbacks=None,
         device="auto",
@@ -152,6 +156,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
+            refit=refit,
             callbacks=callbacks,
             device=device,
             dtype=dtype,
@@ -209,6 +214,9 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
     validation_fraction : float, default=0.1
         Share of the samples held out for it, stratified for classifiers where that is possible.
     patience : int, default=10
+    refit : bool, default=False
+        After early stopping train anew on all samples, for as many epochs as the best network had;
+        `history_` is of the second training.
     callbacks : list of skorch callbacks, default=None
         Copied for every fit; the copies are in `net_.callbacks_`.
     device : str or torch.device, default="auto"
@@ -279,6 +287,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         early_stopping=False,
         validation_fraction=0.1,
         patience=10,
+        refit=False,
         callbacks=None,
         device="auto",
         dtype=None,
@@ -305,6 +314,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
             early_stopping=early_stopping,
             validation_fraction=validation_fraction,
             patience=patience,
+            refit=refit,
             callbacks=callbacks,
             device=device,
             dtype=dtype,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import ClassVar
 
 import joblib
 import numpy as np
@@ -762,3 +763,30 @@ def test_hidden_layer_sizes_of_any_kind():
         assert_same(
             fitted(TorchMLPClassifier), fitted(TorchMLPClassifier, hidden_layer_sizes=sizes)
         )
+
+
+class Samples(Callback):
+    """Notes how many samples each training has."""
+
+    seen: ClassVar[list[int]] = []
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.seen.append(len(X.train))
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_all_samples_are_used_after_early_stopping(kind):
+    options = {"early_stopping": True, "max_epochs": 12, "lr": 0.05, "patience": 3}
+    once = make(kind, callbacks=[Samples()], **options)
+    Samples.seen.clear()
+    once.fit(X, target(kind))
+    again = clone(once).set_params(refit=True).fit(X, target(kind))
+    held_out = Samples.seen[0]
+    assert held_out < len(X)
+    assert Samples.seen == [held_out, held_out, len(X)]
+    history = once.history_
+    if kind in TUNED:  # judged when the last neuron is gone
+        history = history[history["n_neurons"].shift() == history["n_neurons"].min()]
+    assert again.n_iter_ == history.loc[history["valid_loss"].idxmin(), "epoch"]
+    assert "valid_loss" not in again.history_
+    assert not np.allclose(outputs(again), outputs(once))

@@ -1,0 +1,292 @@
+"""Which features a network should read, and how: cross-validation with all networks at once."""
+
+from __future__ import annotations
+
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sknninterp.estimators._search import Search, best_has, unlike_numbers
+from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
+from sknninterp.nn.embeddings import EMBEDDINGS
+
+__all__ = ["TorchMLPClassifierCV", "TorchMLPRegressorCV"]
+
+_EMBEDDING, _PENALTY = "numeric_embedding", "input_penalty"
+
+
+class _InputSearch(Search):
+    """Search over what is made of the inputs, for classifiers and regressors alike."""
+
+    _parameter_constraints: dict = {
+        **Search._parameter_constraints,
+        "numeric_embeddings": [list, tuple],
+        "input_penalties": ["array-like"],
+    }
+
+    def __init__(
+        self,
+        estimator=None,
+        *,
+        numeric_embeddings=(None, "spline"),
+        input_penalties=(0.0, 0.1, 0.2, 0.4),
+        cv=None,
+        n_repeats=1,
+        scoring=None,
+        refit=True,
+        one_standard_error=False,
+        n_jobs=None,
+        random_state=None,
+    ):
+        self.estimator = estimator
+        self.numeric_embeddings = numeric_embeddings
+        self.input_penalties = input_penalties
+        self.cv = cv
+        self.n_repeats = n_repeats
+        self.scoring = scoring
+        self.refit = refit
+        self.one_standard_error = one_standard_error
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    # -- fitting ---------------------------------------------------------------------------------
+
+    def _candidates(self):
+        embeddings = list(self.numeric_embeddings)
+        unknown = [e for e in embeddings if e not in (None, *EMBEDDINGS) and not callable(e)]
+        if unknown or not embeddings or len(set(embeddings)) < len(embeddings):
+            raise ValueError(
+                f"numeric_embeddings={self.numeric_embeddings} must be unlike ones of None,"
+                f" {', '.join(map(repr, EMBEDDINGS))} and callables."
+            )
+        penalties = unlike_numbers(self.input_penalties, "input_penalties", 0, float("inf"))
+        embedding_path, penalty_path = self._path(_EMBEDDING), self._path(_PENALTY)
+        return [
+            {embedding_path: embedding, penalty_path: penalty}
+            for embedding in embeddings
+            for penalty in penalties
+        ]
+
+    def _complexity(self, candidate):
+        # Those before an embedding are fewer numbers for each feature; penalties leave features out.
+        return self._of(candidate, _EMBEDDING) is not None, -self._of(candidate, _PENALTY)
+
+    def _trial(self, candidate, seed):
+        return self._network({**candidate, self._path("n_networks"): 1}, seed)
+
+    def _of(self, candidate: dict, name: str):
+        return candidate[self._path(name)]
+
+    @property
+    def best_numeric_embedding_(self):
+        """The embedding that was chosen."""
+        check_is_fitted(self, "best_params_")
+        return self._of(self.best_params_, _EMBEDDING)
+
+    @property
+    def best_input_penalty_(self) -> float:
+        """The penalty that was chosen."""
+        check_is_fitted(self, "best_params_")
+        return self._of(self.best_params_, _PENALTY)
+
+
+class TorchMLPClassifierCV(_InputSearch, ClassifierMixin, BaseEstimator):
+    """Classifier whose input embedding and input penalty are chosen by cross-validation.
+
+    Which effects there are, straight or bent, of few features or of many, is what decides whether
+    a network on a table is any good, and whether its ranking is: so it is tried. Every pair of an
+    embedding and a penalty is scored on every fold, all plain networks of an embedding at once.
+
+    Parameters
+    ----------
+    estimator : TorchMLPClassifier, or estimator or pipeline that holds one, default=None
+        Other networks of this package do as well. None is `TorchMLPClassifier()`.
+    numeric_embeddings : list of {None, "spline", "piecewise", "periodic"} or callable, \
+            default=(None, "spline")
+        To try as `numeric_embedding`.
+    input_penalties : array-like of float, default=(0.0, 0.1, 0.2, 0.4)
+        To try as `input_penalty`.
+    cv : int, splitter, iterable of splits or None, default=None
+        None is 5 folds; these and an int's are stratified.
+    n_repeats : int, default=1
+        Networks of each candidate and fold, each from another seed: scores of small networks on few
+        samples depend on it.
+    scoring : str or callable, default=None
+        As for `GridSearchCV`; None is the estimator's own `score`, the accuracy. On few samples
+        "neg_log_loss" and "roc_auc" tell more.
+    refit : bool, default=True
+        Train a network with the best parameters on all samples; without it there is nothing to
+        predict with.
+    one_standard_error : bool, default=False
+        Take the simplest candidate whose mean score is at most one standard error below the best
+        mean, in place of the best [1]_: none embedded if there is such a one, and of these the one
+        with the highest penalty. The error is that of the best mean over folds.
+    n_jobs : int, default=None
+        Processes. Scores do not depend on it, but for rounding.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the repeats and the refit, whatever seeds there are inside. None leaves the
+        estimator's own to the first repeat and the refit.
+
+    Attributes
+    ----------
+    best_numeric_embedding_ : str, callable or None
+    best_input_penalty_ : float
+    best_estimator_ : estimator
+        The network with the best parameters, fitted on all samples. Explainers find it there.
+    best_score_ : float
+        Mean score of the best candidate. As the highest of several it flatters a little.
+    best_index_ : int
+    best_params_ : dict
+    cv_results_ : dict of str to ndarray
+        One entry a candidate, as of `GridSearchCV`. The splits are the folds, repeat after repeat.
+        `mean_fit_time` is the network's part of the time that all took together.
+    n_splits_ : int
+        Folds times repeats.
+    scorer_ : callable
+    refit_time_ : float
+        Seconds.
+    classes_ : ndarray
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+
+    See Also
+    --------
+    TorchMLPClassifier : The network with one embedding and one penalty.
+    ANTClassifierCV : How many neurons it can do without.
+
+    Notes
+    -----
+    Several networks in one (`n_networks`) are those of the refit; folds are scored with one.
+
+    References
+    ----------
+    .. [1] Hastie, Tibshirani and Friedman, *The Elements of Statistical Learning*, section 7.10.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sknninterp import TorchMLPClassifier, TorchMLPClassifierCV
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> network = TorchMLPClassifier((16,), max_epochs=10, lr=0.01, n_networks=3)
+    >>> search = TorchMLPClassifierCV(
+    ...     make_pipeline(StandardScaler(), network), input_penalties=[0, 0.3], random_state=0
+    ... ).fit(X, y)
+    >>> search.cv_results_["mean_test_score"].shape
+    (4,)
+    >>> search.best_input_penalty_ in (0, 0.3)
+    True
+    >>> search.score(X, y) > 0.95
+    True
+    """
+
+    _default = TorchMLPClassifier
+
+    @property
+    def classes_(self):
+        """Labels."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.classes_
+
+    @available_if(best_has("predict_proba"))
+    def predict_proba(self, X):
+        """Class probabilities of the network with the best parameters.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        network, X = self._best(X)
+        return network.predict_proba(X)
+
+
+class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
+    """Regressor whose input embedding and input penalty are chosen by cross-validation.
+
+    Which effects there are, straight or bent, of few features or of many, is what decides whether
+    a network on a table is any good, and whether its ranking is: so it is tried. Every pair of an
+    embedding and a penalty is scored on every fold, all plain networks of an embedding at once.
+
+    Parameters
+    ----------
+    estimator : TorchMLPRegressor, or estimator or pipeline that holds one, default=None
+        Other networks of this package do as well. None is `TorchMLPRegressor()`.
+    numeric_embeddings : list of {None, "spline", "piecewise", "periodic"} or callable, \
+            default=(None, "spline")
+        To try as `numeric_embedding`.
+    input_penalties : array-like of float, default=(0.0, 0.1, 0.2, 0.4)
+        To try as `input_penalty`.
+    cv : int, splitter, iterable of splits or None, default=None
+        None is 5 folds.
+    n_repeats : int, default=1
+        Networks of each candidate and fold, each from another seed: scores of small networks on few
+        samples depend on it.
+    scoring : str or callable, default=None
+        As for `GridSearchCV`; None is the estimator's own `score`, R^2.
+    refit : bool, default=True
+        Train a network with the best parameters on all samples; without it there is nothing to
+        predict with.
+    one_standard_error : bool, default=False
+        Take the simplest candidate whose mean score is at most one standard error below the best
+        mean, in place of the best [1]_: none embedded if there is such a one, and of these the one
+        with the highest penalty. The error is that of the best mean over folds.
+    n_jobs : int, default=None
+        Processes. Scores do not depend on it, but for rounding.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the repeats and the refit, whatever seeds there are inside. None leaves the
+        estimator's own to the first repeat and the refit.
+
+    Attributes
+    ----------
+    best_numeric_embedding_ : str, callable or None
+    best_input_penalty_ : float
+    best_estimator_ : estimator
+        The network with the best parameters, fitted on all samples. Explainers find it there.
+    best_score_ : float
+        Mean score of the best candidate. As the highest of several it flatters a little.
+    best_index_ : int
+    best_params_ : dict
+    cv_results_ : dict of str to ndarray
+        One entry a candidate, as of `GridSearchCV`. The splits are the folds, repeat after repeat.
+        `mean_fit_time` is the network's part of the time that all took together.
+    n_splits_ : int
+        Folds times repeats.
+    scorer_ : callable
+    refit_time_ : float
+        Seconds.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+
+    See Also
+    --------
+    TorchMLPRegressor : The network with one embedding and one penalty.
+    ANTRegressorCV : How many neurons it can do without.
+
+    Notes
+    -----
+    Several networks in one (`n_networks`) are those of the refit; folds are scored with one.
+
+    References
+    ----------
+    .. [1] Hastie, Tibshirani and Friedman, *The Elements of Statistical Learning*, section 7.10.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from sknninterp import TorchMLPRegressor, TorchMLPRegressorCV
+    >>> X, y = make_friedman1(n_samples=200, random_state=0)
+    >>> network = TorchMLPRegressor((32,), max_epochs=20, lr=0.02)
+    >>> search = TorchMLPRegressorCV(network, input_penalties=[0, 0.2], random_state=0)
+    >>> search.fit(X, (y - y.mean()) / y.std()).best_score_ > 0.5
+    True
+    """
+
+    _default = TorchMLPRegressor
