@@ -68,7 +68,7 @@ class _InputSearch(Search):
         ]
 
     def _complexity(self, candidate):
-        # Those before an embedding are fewer numbers for each feature; penalties leave features out.
+        # One number for each feature is less than several; penalties leave features out.
         return self._of(candidate, _EMBEDDING) is not None, -self._of(candidate, _PENALTY)
 
     def _trial(self, candidate, seed):
