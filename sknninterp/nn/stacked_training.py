@@ -213,15 +213,21 @@ class Backpropagation:
     def __init__(self, stack: StackedMLP, loss):
         self.stack, self.loss = stack, loss
         self._buffers: dict[tuple, Tensor] = {}
+        self._views: dict[tuple, Tensor] = {}
 
     def _buffer(self, name: str, number: int, shape: tuple[int, ...]) -> Tensor:
+        view = self._views.get((name, number, shape))
+        if view is not None:
+            return view
         like = self.stack.weights[0]
         # One a place, as large as the largest batch.
         found, size = self._buffers.get((name, number)), math.prod(shape)
         if found is None or len(found) < size:
             found = torch.empty(size, dtype=like.dtype, device=like.device)
             self._buffers[name, number] = found
-        return found[:size].view(shape)
+            self._views = {k: v for k, v in self._views.items() if k[:2] != (name, number)}
+        view = self._views[name, number, shape] = found[:size].view(shape)
+        return view
 
     @torch.no_grad()
     def __call__(self, batch: StackedBatch) -> Tensor:
@@ -231,22 +237,23 @@ class Backpropagation:
         ----------
         batch : StackedBatch
         """
-        stack, kind = self.stack, self.stack.activation
+        kind = self.stack.activation
+        weights, biases = list(self.stack.weights), list(self.stack.biases)
         n_networks, n_samples, _ = batch.inputs.shape
         values, before = [batch.inputs], []
-        for i, (weight, bias) in enumerate(zip(stack.weights, stack.biases, strict=True)):
+        for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
             shape = n_networks, n_samples, weight.shape[2]
             pre = torch.baddbmm(bias, values[-1], weight, out=self._buffer("pre", i, shape))
             before.append(pre)
-            if i < len(stack.weights) - 1:
+            if i < len(weights) - 1:
                 # ReLU's slope is known from its value: it may take the same place.
                 post = pre if kind == "relu" else self._buffer("post", i, shape)
                 values.append(_FORWARD[kind](pre, post))
         losses, gradient = self.loss(before[-1], batch.target)
         shares = batch.shares
         gradient *= shares[..., None]
-        for i in range(len(stack.weights) - 1, -1, -1):
-            weight, bias = stack.weights[i], stack.biases[i]
+        for i in range(len(weights) - 1, -1, -1):
+            weight, bias = weights[i], biases[i]
             for parameter in (weight, bias):
                 if parameter.grad is None:
                     parameter.grad = torch.empty_like(parameter)
