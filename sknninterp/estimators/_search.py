@@ -11,7 +11,7 @@ from numbers import Integral
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from scipy.stats import rankdata
-from sklearn.base import _fit_context, is_classifier
+from sklearn.base import ClassifierMixin, _fit_context, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import get_scorer_names
 from sklearn.model_selection import check_cv
@@ -242,6 +242,32 @@ class Search(ABC):
         for name in ("classifier_tags", "regressor_tags", "target_tags", "input_tags"):
             setattr(tags, name, getattr(of_base, name))
         return tags
+
+
+class ClassifierSearch(ClassifierMixin):
+    """What searches for classifiers have besides."""
+
+    @property
+    def classes_(self):
+        """Labels."""
+        check_is_fitted(self, "best_estimator_")
+        return self.best_estimator_.classes_
+
+    @available_if(best_has("predict_proba"))
+    def predict_proba(self, X):
+        """Class probabilities of the network with the best parameters.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`.
+        """
+        network, X = self._best(X)
+        return network.predict_proba(X)
 
 
 def unlike_numbers(values, name: str, low: float, high: float) -> list[float]:

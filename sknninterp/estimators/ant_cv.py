@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.metaestimators import available_if
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sknninterp.estimators._search import Search, best_has, unlike_numbers
+from sknninterp.estimators._search import ClassifierSearch, Search, unlike_numbers
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 
 __all__ = ["ANTClassifierCV", "ANTRegressorCV"]
@@ -65,7 +64,7 @@ class _PruningSearch(Search):
         return rate
 
 
-class ANTClassifierCV(_PruningSearch, ClassifierMixin, BaseEstimator):
+class ANTClassifierCV(_PruningSearch, ClassifierSearch, BaseEstimator):
     """Tuned classifier whose pruning rate is chosen by cross-validation.
 
     Every rate is tried on every fold, as `GridSearchCV` would, and the scores are the same. But
@@ -152,28 +151,6 @@ class ANTClassifierCV(_PruningSearch, ClassifierMixin, BaseEstimator):
     """
 
     _default = ANTClassifier
-
-    @property
-    def classes_(self):
-        """Labels."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.classes_
-
-    @available_if(best_has("predict_proba"))
-    def predict_proba(self, X):
-        """Class probabilities of the network with the best pruning rate.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        network, X = self._best(X)
-        return network.predict_proba(X)
 
 
 class ANTRegressorCV(_PruningSearch, RegressorMixin, BaseEstimator):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.utils.metaestimators import available_if
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sknninterp.estimators._search import Search, best_has, unlike_numbers
+from sknninterp.estimators._search import ClassifierSearch, Search, unlike_numbers
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.nn.embeddings import EMBEDDINGS
 
@@ -90,7 +89,7 @@ class _InputSearch(Search):
         return self._of(self.best_params_, _PENALTY)
 
 
-class TorchMLPClassifierCV(_InputSearch, ClassifierMixin, BaseEstimator):
+class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
     """Classifier whose input embedding and input penalty are chosen by cross-validation.
 
     Which effects there are, straight or bent, of few features or of many, is what decides whether
@@ -183,28 +182,6 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierMixin, BaseEstimator):
     """
 
     _default = TorchMLPClassifier
-
-    @property
-    def classes_(self):
-        """Labels."""
-        check_is_fitted(self, "best_estimator_")
-        return self.best_estimator_.classes_
-
-    @available_if(best_has("predict_proba"))
-    def predict_proba(self, X):
-        """Class probabilities of the network with the best parameters.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`.
-        """
-        network, X = self._best(X)
-        return network.predict_proba(X)
 
 
 class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
