@@ -66,7 +66,7 @@ def _make_embedding(estimator, data: TensorData) -> NumericEmbedding | None:
     if estimator.numeric_embedding is None:
         return None
     named = isinstance(estimator.numeric_embedding, str)
-    make = EMBEDDINGS[estimator.numeric_embedding].fit if named else estimator.numeric_embedding
+    make = EMBEDDINGS[estimator.numeric_embedding] if named else estimator.numeric_embedding
     embedding = make(data.inputs, data.weight)
     if not isinstance(embedding, NumericEmbedding):
         raise TypeError(

@@ -40,8 +40,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
-        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
-        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+        Each feature, and several numbers of its own beside it, to learn its non-linear effects
+        sooner: see :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for
+        training data.
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
         :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
@@ -283,8 +284,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         training, not in validation: positive makes patterns simpler, negative spreads them.
         An epoch takes three to five times as long.
     numeric_embedding : {"spline", "piecewise", "periodic"} or callable, default=None
-        Each feature as several numbers of its own, to learn its non-linear effects sooner: see
-        :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for training data.
+        Each feature, and several numbers of its own beside it, to learn its non-linear effects
+        sooner: see :mod:`sknninterp.nn.embeddings`. A callable `(inputs, weight)` makes one for
+        training data.
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
         :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.

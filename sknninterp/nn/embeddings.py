@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -178,7 +178,12 @@ class SplineEmbedding(NumericEmbedding):
 
     @classmethod
     def fit(
-        cls, inputs: Tensor, weight: Tensor | None = None, n_knots: int = 5, degree: int = 3
+        cls,
+        inputs: Tensor,
+        weight: Tensor | None = None,
+        n_knots: int = 5,
+        degree: int = 3,
+        tail: float = 0.02,
     ) -> SplineEmbedding:
         """Knots at quantiles; features that have too few values for them are piecewise linear.
 
@@ -190,12 +195,15 @@ class SplineEmbedding(NumericEmbedding):
         n_knots : int, default=5
             The outer two included.
         degree : int, default=3
+        tail : float, default=0.02
+            Share of the samples beyond the outer knots at each end: one far value would draw all
+            splines near it.
 
         Returns
         -------
         SplineEmbedding
         """
-        edges = quantile_edges(inputs, n_knots - 1, weight)
+        edges = quantile_edges(inputs, n_knots - 1, weight, tail)
         enough = torch.tensor([len(of_one) == n_knots for of_one in edges], device=inputs.device)
         splined, others = enough.nonzero()[:, 0], (~enough).nonzero()[:, 0]
         knots = inputs.new_empty(0, n_knots)
@@ -315,14 +323,71 @@ class PeriodicEmbedding(NumericEmbedding):
         return torch.cat([x[..., None], mixed], 2).flatten(1)
 
 
-EMBEDDINGS: dict[str, type[NumericEmbedding]] = {
-    "piecewise": PiecewiseLinearEmbedding,
-    "spline": SplineEmbedding,
-    "periodic": PeriodicEmbedding,
+class FeatureBeside(NumericEmbedding):
+    """Another embedding's numbers of each feature, and the feature itself beside them.
+
+    Effects that are lines, and products of features, are then no harder to learn than without an
+    embedding. The feature comes less its mean, in standard deviations, times `scale`. One that the
+    embedding gives a single number needs no second.
+
+    Parameters
+    ----------
+    embedding : NumericEmbedding
+    inputs : Tensor of shape (n_samples, n_features)
+        Samples that tell means and deviations.
+    weight : Tensor of shape (n_samples,), default=None
+    scale : float, default=0.5
+        About the size of the numbers beside it.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sknninterp.nn.embeddings import FeatureBeside, PiecewiseLinearEmbedding
+    >>> x = torch.randn(50, 2)
+    >>> FeatureBeside(PiecewiseLinearEmbedding.fit(x, n_bins=4), x).n_outputs
+    10
+    """
+
+    def __init__(
+        self,
+        embedding: NumericEmbedding,
+        inputs: Tensor,
+        weight: Tensor | None = None,
+        scale: float = 0.5,
+    ):
+        features = (embedding.origins.bincount(minlength=inputs.shape[1]) > 1).nonzero()[:, 0]
+        super().__init__(torch.cat([features, embedding.origins]), inputs.shape[1])
+        means = _mean(inputs, weight)
+        deviations = _mean((inputs - means).square(), weight).sqrt()
+        self.embedding = embedding
+        self.register_buffer("features", features)
+        self.register_buffer("means", means[features])
+        self.register_buffer("factors", scale / deviations[features])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Numbers (n_samples, n_outputs) of features (n_samples, n_features)."""
+        own = x.index_select(1, self.features).sub(self.means).mul(self.factors)
+        return torch.cat([own, self.embedding(x)], 1)
+
+
+def _beside(kind: type[NumericEmbedding]) -> Callable[..., NumericEmbedding]:
+    def fit(inputs: Tensor, weight: Tensor | None = None) -> NumericEmbedding:
+        return FeatureBeside(kind.fit(inputs, weight), inputs, weight)
+
+    return fit
+
+
+# By name, how they are made for training data, `(inputs, weight)`.
+EMBEDDINGS: dict[str, Callable[..., NumericEmbedding]] = {
+    "piecewise": _beside(PiecewiseLinearEmbedding),
+    "spline": _beside(SplineEmbedding),
+    "periodic": PeriodicEmbedding.fit,
 }
 
 
-def quantile_edges(inputs: Tensor, n_bins: int, weight: Tensor | None = None) -> list[Tensor]:
+def quantile_edges(
+    inputs: Tensor, n_bins: int, weight: Tensor | None = None, tail: float = 0.0
+) -> list[Tensor]:
     """Edges of bins that hold about as many samples each, (n_edges,) for each feature.
 
     Edges are values that occur: the least with at least such a share of the samples up to it.
@@ -335,6 +400,9 @@ def quantile_edges(inputs: Tensor, n_bins: int, weight: Tensor | None = None) ->
         + 1 values has an edge at each; one that has one value only, a bin of width 1 behind it.
     weight : Tensor of shape (n_samples,), default=None
         A sample of weight 2 counts as two.
+    tail : float, default=0.0
+        Share of the samples before the first edge and behind the last one, of features with more
+        values.
 
     Returns
     -------
@@ -342,7 +410,7 @@ def quantile_edges(inputs: Tensor, n_bins: int, weight: Tensor | None = None) ->
     """
     found = []
     weight = torch.ones_like(inputs[:, 0]) if weight is None else weight
-    shares = torch.linspace(0, 1, n_bins + 1, dtype=torch.float64, device=inputs.device)
+    shares = torch.linspace(tail, 1 - tail, n_bins + 1, dtype=torch.float64, device=inputs.device)
     for column in inputs.T:
         values, places = column.unique(return_inverse=True)
         edges = values

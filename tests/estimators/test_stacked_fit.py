@@ -178,7 +178,7 @@ def test_large_stacks_are_split(data, monkeypatch):
     sizes.clear()
     embedded = [clone(e).set_params(numeric_embedding="piecewise") for e in estimators]
     monkeypatch.setattr(_stacked_fit, "_STACK_BYTES", 2**30)
-    monkeypatch.setattr(_stacked_fit, "_TABLES_BYTES", 3 * 150 * 4 * 8 * 8)
+    monkeypatch.setattr(_stacked_fit, "_TABLES_BYTES", 3 * 150 * (4 * 9) * 8)
     assert_same(*fitted_both_ways(embedded, *data))
     assert sizes == [3, 2]
 

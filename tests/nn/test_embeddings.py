@@ -14,6 +14,7 @@ from torch import nn
 
 from sknninterp.nn.embeddings import (
     EMBEDDINGS,
+    FeatureBeside,
     PeriodicEmbedding,
     PiecewiseLinearEmbedding,
     SplineEmbedding,
@@ -111,7 +112,7 @@ def test_two_values_stay_one_number():
 @pytest.mark.parametrize("n_knots", [2, 3, 6])
 def test_splines_are_scikit_learns(degree, n_knots):
     x = inputs()[:, [0, 4]]
-    embedding = SplineEmbedding.fit(x, None, n_knots, degree)
+    embedding = SplineEmbedding.fit(x, None, n_knots, degree, tail=0.0)
     knots = np.stack(quantile_edges(x, n_knots - 1), 1)
     known = SplineTransformer(n_knots, degree, knots=knots, extrapolation="constant")
     known.fit(x.numpy())
@@ -163,13 +164,43 @@ def test_periodic():
     assert embedding.origins.tolist() == [0] * 4 + [1] * 4
 
 
+# --- the feature beside them ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_feature_comes_in_deviations(weighted):
+    x = inputs()
+    weight = torch.arange(1.0, 61, dtype=torch.float64) if weighted else None
+    inner = PiecewiseLinearEmbedding.fit(x, weight)
+    embedding = FeatureBeside(inner, x, weight, scale=0.5)
+    several = [j for j in range(6) if (inner.origins == j).sum() > 1]
+    assert 0 < len(several) < 6  # one of two values has a single number
+    found = embedding(x).numpy()
+    for place, j in enumerate(several):
+        mean = np.average(x[:, j], weights=weight)
+        deviation = np.average((x[:, j].numpy() - mean) ** 2, weights=weight) ** 0.5
+        np.testing.assert_allclose(found[:, place], 0.5 * (x[:, j].numpy() - mean) / deviation)
+    np.testing.assert_allclose(found[:, len(several) :], inner(x))
+    assert embedding.origins.tolist() == [*several, *inner.origins.tolist()]
+
+
+def test_far_values_do_not_draw_the_splines():
+    torch.manual_seed(0)
+    x = torch.randn(400, 1, dtype=torch.float64)
+    far = x.clone()
+    far[:4] = torch.tensor([[1e6], [-1e6], [1e5], [2e6]])
+    near, drawn = (SplineEmbedding.fit(values).knots for values in (x, far))
+    assert (near - drawn).abs().max() < 1.0
+    assert SplineEmbedding.fit(far, tail=0.0).knots.max() > 1e6
+
+
 # --- all of them --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", EMBEDDINGS)
 def test_an_output_depends_on_its_feature_alone(kind):
     x = inputs()
-    embedding = EMBEDDINGS[kind].fit(x).double()
+    embedding = EMBEDDINGS[kind](x).double()
     assert embedding.n_features == 6
     assert embedding(x).shape == (60, embedding.n_outputs)
     for feature in range(6):
@@ -183,9 +214,9 @@ def test_an_output_depends_on_its_feature_alone(kind):
 @pytest.mark.parametrize("kind", EMBEDDINGS)
 def test_types_and_states(kind):
     x = inputs().float()
-    embedding = EMBEDDINGS[kind].fit(x)
+    embedding = EMBEDDINGS[kind](x)
     assert embedding(x).dtype == torch.float32
-    other = EMBEDDINGS[kind].fit(torch.randn(60, 6) if kind == "periodic" else x)
+    other = EMBEDDINGS[kind](torch.randn(60, 6) if kind == "periodic" else x)
     other.load_state_dict(embedding.state_dict())
     torch.testing.assert_close(other(x), embedding(x))
 
@@ -207,7 +238,7 @@ def test_networks_are_split_behind_their_embedding():
 @pytest.mark.parametrize("kind", EMBEDDINGS)
 def test_networks_with_an_embedding_are_read(kind):
     x = inputs()
-    embedding = EMBEDDINGS[kind].fit(x)
+    embedding = EMBEDDINGS[kind](x)
     network = MLP(6, 2, (5, 4), embedding=embedding).double().eval()
     assert [name for name, _ in network.named_children()][:2] == ["embedding", "hidden0"]
     graph = read(network, (6,))
