@@ -27,7 +27,7 @@ class _InputSearch(Search):
         self,
         estimator=None,
         *,
-        numeric_embeddings=(None, "spline"),
+        numeric_embeddings=(None, "piecewise"),
         input_penalties=(0.0, 0.1, 0.2, 0.4),
         cv=None,
         n_repeats=1,
@@ -101,7 +101,7 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
     estimator : TorchMLPClassifier, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is `TorchMLPClassifier()`.
     numeric_embeddings : list of {None, "spline", "piecewise", "periodic"} or callable, \
-            default=(None, "spline")
+            default=(None, "piecewise")
         To try as `numeric_embedding`.
     input_penalties : array-like of float, default=(0.0, 0.1, 0.2, 0.4)
         To try as `input_penalty`.
@@ -196,7 +196,7 @@ class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
     estimator : TorchMLPRegressor, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is `TorchMLPRegressor()`.
     numeric_embeddings : list of {None, "spline", "piecewise", "periodic"} or callable, \
-            default=(None, "spline")
+            default=(None, "piecewise")
         To try as `numeric_embedding`.
     input_penalties : array-like of float, default=(0.0, 0.1, 0.2, 0.4)
         To try as `input_penalty`.

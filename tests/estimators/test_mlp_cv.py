@@ -23,7 +23,7 @@ from sknninterp import (
 QUICK = {"hidden_layer_sizes": (16,), "max_epochs": 25, "lr": 0.02, "optimizer": "adamw"}
 EFFECTS = {
     "straight": (lambda X: X[:, 0] - X[:, 1], None),
-    "bent": (lambda X: np.cos(3 * X[:, 0]) + np.cos(3 * X[:, 1]), "spline"),
+    "bent": (lambda X: np.cos(3 * X[:, 0]) + np.cos(3 * X[:, 1]), "piecewise"),
 }
 
 
@@ -65,7 +65,7 @@ def test_the_embedding_that_suits_is_found(effect):
 def test_values():
     X, y = table("bent")
     search = TorchMLPRegressorCV(TorchMLPRegressor(**QUICK), cv=3, random_state=0).fit(X, y)
-    assert search.best_numeric_embedding_ == "spline"
+    assert search.best_numeric_embedding_ == "piecewise"
     assert search.best_score_ > 0.5
     assert search.predict(X).shape == y.shape
     assert not hasattr(search, "predict_proba")
@@ -79,7 +79,12 @@ def test_neurons_are_tuned_too():
 
 def test_the_simplest_within_one_standard_error():
     X, y = table("straight", 60)
-    scores = {(None, 0.0): 0.8, (None, 0.3): 0.78, ("spline", 0.0): 0.81, ("spline", 0.3): 0.81}
+    scores = {
+        (None, 0.0): 0.8,
+        (None, 0.3): 0.78,
+        ("piecewise", 0.0): 0.81,
+        ("piecewise", 0.3): 0.81,
+    }
 
     def scorer(network, X, y):
         # Folds of .02 more and less: an error of .02.
@@ -100,7 +105,7 @@ def test_the_simplest_within_one_standard_error():
             refit=False,
         ).fit(X, y > 0)
         chosen[rule] = search.best_numeric_embedding_, search.best_input_penalty_
-    assert chosen[False] == ("spline", 0.0)
+    assert chosen[False] == ("piecewise", 0.0)
     assert chosen[True] == (None, 0.0)
 
 
@@ -109,7 +114,7 @@ def test_the_simplest_within_one_standard_error():
     [
         ({"numeric_embeddings": []}, "numeric_embeddings"),
         ({"numeric_embeddings": [None, None]}, "numeric_embeddings.*unlike"),
-        ({"numeric_embeddings": ["splines"]}, "numeric_embeddings.*'spline'"),
+        ({"numeric_embeddings": ["splines"]}, "numeric_embeddings.*'piecewise'"),
         ({"input_penalties": [-1.0]}, "input_penalties"),
         ({"input_penalties": [0.1, 0.1]}, "input_penalties.*unlike"),
         ({"estimator": LogisticRegression()}, "LogisticRegression has no numeric_embedding"),

@@ -55,7 +55,7 @@ def test_columns_of_results(data):
     assert search.cv_results_["param_input_penalty"].tolist() == [0, 0.1, 0.2, 0.4] * 2
     assert search.cv_results_["param_input_penalty"].dtype == float
     embeddings = search.cv_results_["param_numeric_embedding"]
-    assert embeddings.tolist() == [None] * 4 + ["spline"] * 4
+    assert embeddings.tolist() == [None] * 4 + ["piecewise"] * 4
 
 
 def test_numbers():
