@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from contextlib import nullcontext
+from itertools import chain, groupby
 from numbers import Integral
 
 import numpy as np
@@ -157,8 +158,7 @@ class Search(ABC):
             rest = tuple((k, v) for k, v in rest if k.split("__")[-1] not in OWN)
             # Those that no stack takes are alone.
             alike[rest if can_be_stacked(network) else number].append(number)
-        # Of those of one kind a stack for each job, of every so many: they are about as much work.
-        tasks = [kind[i::n_jobs] for kind in alike.values() for i in range(min(n_jobs, len(kind)))]
+        tasks = [share for kind in alike.values() for share in deal(kind, n_each, n_jobs)]
         parts = Parallel(n_jobs=self.n_jobs)(
             delayed(_evaluate)([fits[i] for i in task], X, y, self.scorer_, n_jobs > 1)
             for task in tasks
@@ -294,6 +294,40 @@ def unlike_numbers(values, name: str, low: float, high: float) -> list[float]:
     if found.min() < low or found.max() >= high:
         raise ValueError(f"{name}={values} must be in [{low:g}, {high:g}).")
     return found.tolist()
+
+
+def deal(fits: list[int], n_each: int, n_jobs: int) -> list[list[int]]:
+    """Shares of fits of one kind, one for each job, of about as much work.
+
+    Those of one candidate are together as far as possible: networks of one shape are one stack.
+
+    Parameters
+    ----------
+    fits : list of int
+        Numbers of fits, `n_each` of each candidate, in the order of candidates.
+    n_each, n_jobs : int
+
+    Returns
+    -------
+    list of list of int
+        Fewer than `n_jobs` if there are fewer fits.
+
+    Examples
+    --------
+    >>> deal(list(range(10)), n_each=2, n_jobs=2)
+    [[0, 1, 6, 7, 8], [2, 3, 4, 5, 9]]
+    """
+    candidates = [list(group) for _, group in groupby(fits, key=lambda fit: fit // n_each)]
+    n_whole = len(candidates) - len(candidates) % n_jobs
+    shares: list[list[int]] = [[] for _ in range(n_jobs)]
+    for place, group in enumerate(candidates[:n_whole]):
+        turn, job = divmod(place, n_jobs)
+        # To and fro: the work of candidates, such as rising pruning rates, may rise or fall.
+        shares[-1 - job if turn % 2 else job].extend(group)
+    rest = list(chain.from_iterable(candidates[n_whole:]))
+    for job, share in enumerate(shares):
+        share.extend(rest[job::n_jobs])
+    return [share for share in shares if share]
 
 
 def _column(candidates: list[dict], name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from sklearn.model_selection import GridSearchCV
 
 from sknninterp import TorchMLPClassifier, TorchMLPClassifierCV
 from sknninterp.estimators import _search
-from sknninterp.estimators._search import unlike_numbers
+from sknninterp.estimators._search import deal, unlike_numbers
 
 QUICK = {"hidden_layer_sizes": (8,), "max_epochs": 4, "lr": 0.02, "random_state": 0}
 
@@ -48,6 +48,23 @@ def test_networks_that_differ_in_kind_are_not_in_one_stack(data, n_jobs, monkeyp
     found = search.cv_results_
     for params, score in zip(found["params"], found["mean_test_score"], strict=True):
         assert score == expected[params["numeric_embedding"], params["input_penalty"]]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2, 3, 8])
+@pytest.mark.parametrize("n_candidates", [1, 2, 5, 6])
+def test_work_is_dealt_evenly_and_candidates_stay_together(n_candidates, n_jobs):
+    fits = list(range(4, 4 + 4 * n_candidates))
+    shares = deal(fits, 4, n_jobs)
+    assert sorted(sum(shares, [])) == fits
+    sizes = [len(share) for share in shares]
+    assert len(shares) == min(n_jobs, len(fits))
+    assert max(sizes) - min(sizes) <= 1
+    split = [
+        candidate
+        for candidate in range(1, n_candidates + 1)
+        if len({i for i, share in enumerate(shares) for fit in share if fit // 4 == candidate}) > 1
+    ]
+    assert len(split) <= n_candidates % n_jobs
 
 
 def test_columns_of_results(data):
