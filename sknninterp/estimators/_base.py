@@ -372,10 +372,10 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         if self.early_stopping and parts.valid is not None:
             stopping = LateEarlyStopping(patience=self.patience, load_best=True, sink=noop)
         if not partial:
-            passing = {"epoch_bar": EpochBar(epochs) if self.verbose else None}
-            # To stop early ends the epoch for those behind.
-            passing["early_stopping"] = stopping
-            net.callbacks_ = [*lasting, *((k, v) for k, v in passing.items() if v is not None)]
+            passing = [("epoch_bar", EpochBar(epochs))] if self.verbose else []
+            if stopping is not None:  # the last: to stop early ends the epoch for those behind
+                passing.append(("early_stopping", stopping))
+            net.callbacks_ = [*lasting, *passing]
         try:
             net.partial_fit(parts, epochs=epochs)
         except ValueError as error:

@@ -106,7 +106,7 @@ def _is_chain(module: nn.Module) -> bool:
 
 
 def _chain(module: nn.Module) -> fx.Graph:
-    """What torch.fx would find, in a tenth of its time."""
+    """What torch.fx would find, without running the module."""
     calls = fx.Graph()
     value = calls.placeholder("input")
     for name in module._modules:  # named_children leaves out those met before
