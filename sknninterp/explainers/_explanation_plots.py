@@ -28,6 +28,8 @@ class ExplanationPlots:
     def bar(self, *, ax=None, max_display=10, output=None, title=None):
         """Draw the importances of the features, stacked by output if there are several.
 
+        Whiskers are `importance_spread`, where the values are means over several networks.
+
         Parameters
         ----------
         ax : matplotlib.axes.Axes, default=None
@@ -46,16 +48,48 @@ class ExplanationPlots:
         """
         from sknninterp import plotting
 
-        shown = self._table("bar")
-        if output is not None:
-            shown = shown.output(output)
-        elif shown.has_outputs and shown.n_outputs == 1:
-            shown = shown[..., 0]
+        shown = self._all_or_one(self._table("bar"), output)
         return plotting.bar(
             _importances_by_output(shown),
+            errors=None if shown.spread is None else _reach(shown),
             ax=ax,
             max_display=max_display,
             value_label=f"share of mean |{_axis_label(shown)}|",
+            title=title,
+        )
+
+    def forest(self, *, ax=None, max_display=20, output=None, title=None):
+        """Draw the importances of the features as dots, each with `importance_spread` around it.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, default=None
+            Where to draw.
+        max_display : int, default=20
+            Number of features shown.
+        output : label, default=None
+            The output whose importances are drawn; None adds those of all.
+        title : str, default=None
+            Title of the plot.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Where it was drawn.
+
+        Raises
+        ------
+        ValueError
+            If the explanation is no mean over several networks.
+        """
+        from sknninterp import plotting
+
+        shown = self._all_or_one(self._table("forest"), output)
+        return plotting.ranking(
+            _reach(shown).assign(importance=shown.importances()),
+            ax=ax,
+            max_display=max_display,
+            value_label=f"share of mean |{_axis_label(shown)}|, ± spread between networks",
             title=title,
         )
 
@@ -231,6 +265,14 @@ class ExplanationPlots:
         return self._explanation
 
     @staticmethod
+    def _all_or_one(explanation, output):
+        if output is not None:
+            return explanation.output(output)
+        if explanation.has_outputs and explanation.n_outputs == 1:
+            return explanation[..., 0]
+        return explanation
+
+    @staticmethod
     def _one_output(explanation, output):
         if output is not None:
             return explanation.output(output)
@@ -252,6 +294,12 @@ def _importances_by_output(explanation):
         index=pd.Index(explanation.feature_names, tupleize_cols=False),
         columns=[str(label) for label in explanation.output_names],
     )
+
+
+def _reach(explanation):
+    """Return the ends of the importances' spread; a share is never below 0."""
+    centre, spread = explanation.importances(), explanation.importance_spread()
+    return pd.DataFrame({"low": (centre - spread).clip(lower=0), "high": centre + spread})
 
 
 def _axis_label(explanation):

@@ -194,7 +194,7 @@ class Explanation:
 
     @property
     def plot(self):
-        """Plots: ``.bar()``, ``.beeswarm()``, ``.heatmap()``, ``.waterfall()``, ``.image()``."""
+        """Plots: bar, forest, beeswarm, heatmap, waterfall and image, such as ``.bar()``."""
         return ExplanationPlots(self)
 
     def __len__(self):
@@ -338,6 +338,51 @@ class Explanation:
             return result
         index = pd.Index(self.feature_names, tupleize_cols=False)
         return pd.Series(result, index=index, name="importance")
+
+    def importance_spread(self, output=None):
+        """Return how much the importance of every feature differs between networks, at most.
+
+        The mean of `spread` over the samples, summed over the outputs, in the unit of
+        `importances`. A mean magnitude moves by no more than the mean magnitude of what is added to
+        the values, so this bounds the standard deviation of importances that share one
+        normalisation, for any samples that were chosen.
+
+        Parameters
+        ----------
+        output : label, default=None
+            The output whose values count; None sums over all outputs.
+
+        Returns
+        -------
+        Series of shape (n_features,)
+            As `importances`.
+
+        Raises
+        ------
+        ValueError
+            If the explanation is no mean over several networks, if no output has this label, or if
+            there is no sample.
+
+        Examples
+        --------
+        >>> from sknninterp.explainers.explanation import Explanation
+        >>> exp = Explanation([[1.0, -3.0]], spread=[[0.5, 1.0]], feature_names=["age", "sex"])
+        >>> exp.importance_spread()
+        age    0.125
+        sex    0.250
+        Name: spread, dtype: float64
+        """
+        if self.spread is None:
+            raise ValueError("There is no spread: the values are not means over several networks.")
+        chosen = self if output is None else self.output(output)
+        of_values, of_spread = (
+            aggregate_importances(array, chosen.has_outputs, normalize=False)
+            for array in (chosen.values, chosen.spread)
+        )
+        result = of_spread / (of_values.sum() or 1.0)
+        if self.is_image:
+            return result
+        return pd.Series(result, index=chosen.importances().index, name="spread")
 
     def top(self, k=10, output=None):
         """Return the `k` most important features, the first one on top.

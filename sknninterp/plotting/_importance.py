@@ -32,8 +32,8 @@ def bar(importances, *, errors=None, ax=None, max_display=10, value_label="impor
         magnitude.
     errors : Series or DataFrame, default=None
         Drawn as error bars: a Series of standard deviations, or a DataFrame with the columns
-        ``low`` and ``high``, the ends of an interval around the importance. Its index must be
-        that of `importances`, which must be a Series.
+        ``low`` and ``high``, the ends of an interval around the importance; of stacked bars, around
+        their sum. Its index must be that of `importances`.
     ax : matplotlib.axes.Axes, default=None
         Where to draw; None draws into a new figure.
     max_display : int, default=10
@@ -72,7 +72,7 @@ def bar(importances, *, errors=None, ax=None, max_display=10, value_label="impor
     else:
         _draw_stack(ax, frame.iloc[order])
     if intervals is not None:
-        _draw_errors(ax, frame.iloc[order, 0].to_numpy(), intervals[order])
+        _draw_errors(ax, frame.iloc[order].sum(axis=1).to_numpy(), intervals[order])
     label_rows(ax, frame.index[order])
     label_axis(ax, value_label, len(order), len(frame), title)
     clear_spines(ax)
@@ -101,11 +101,9 @@ def _importance_frame(importances):
 
 def _intervals(frame, errors):
     """Return the ends of the error bars, shape (n_features, 2)."""
-    if frame.shape[1] > 1:
-        raise ValueError("errors can be drawn for a single output only, not for stacked bars.")
     if not isinstance(errors, pd.Series | pd.DataFrame) or not errors.index.equals(frame.index):
         raise ValueError("errors must be a Series or DataFrame with the index of importances.")
-    centre = frame.to_numpy()
+    centre = frame.to_numpy().sum(axis=1, keepdims=True)
     if isinstance(errors, pd.Series):
         spread = check_values(errors, "errors", (1,))[:, None]
         ends = np.hstack([centre - spread, centre + spread])
@@ -116,7 +114,8 @@ def _intervals(frame, errors):
             "errors as a DataFrame must have the columns 'low' and 'high', "
             f"got {[str(column) for column in errors.columns]}."
         )
-    if (ends[:, :1] > centre).any() or (ends[:, 1:] < centre).any():
+    rounding = 1e-9 * np.abs(centre).max()
+    if (ends[:, :1] > centre + rounding).any() or (ends[:, 1:] < centre - rounding).any():
         raise ValueError("errors must enclose the importances: low <= importance <= high.")
     return ends
 

@@ -42,6 +42,32 @@ def test_bar_stacks_all_outputs(table):
     assert widths[0] == pytest.approx(importances.iloc[0])
 
 
+def with_spread(explanation, seed=0):
+    spread = np.random.default_rng(seed).uniform(0.1, 0.5, explanation.shape)
+    fields = ("feature_names", "output_names", "sample_names", "method")
+    kept = {name: getattr(explanation, name) for name in fields}
+    return Explanation(explanation.values, spread=spread, **kept)
+
+
+@pytest.mark.parametrize("output", [None, "benign"])
+@pytest.mark.parametrize("kind", ["bar", "forest"])
+def test_spread_of_importances_is_drawn(table, kind, output):
+    explanation = with_spread(table)
+    ax = getattr(explanation.plot, kind)(output=output)
+    order = [t.get_text() for t in ax.get_yticklabels()]
+    centre, spread = explanation.importances(output), explanation.importance_spread(output)
+    drawn = ax.containers[-1].lines[2][0] if kind == "bar" else ax.collections[0]
+    expected = [[max(centre[n] - spread[n], 0), centre[n] + spread[n]] for n in order]
+    np.testing.assert_allclose([s[:, 0] for s in drawn.get_segments()], expected)
+
+
+def test_without_spread_there_is_none_to_draw(table):
+    drawn = table.plot.bar().containers
+    assert not any(type(one).__name__ == "ErrorbarContainer" for one in drawn)
+    with pytest.raises(ValueError, match="no spread"):
+        table.plot.forest()
+
+
 @pytest.mark.parametrize("kind", ["beeswarm", "heatmap", "waterfall"])
 def test_several_outputs_need_a_choice_but_two_show_the_last(table, kind):
     with pytest.raises(ValueError, match="output is needed.*'benign', 'malignant', 'unclear'"):

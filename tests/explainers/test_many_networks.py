@@ -201,3 +201,15 @@ def test_tuned_networks(data):
     X, y = data
     found = PWPExplainer(pipeline(ANTClassifier(n_networks=2, **QUICK))).fit(X, y)
     assert found.explain(X[:4]).spread.any()
+
+
+def test_importance_spread_bounds_what_networks_differ(data, fitted):
+    X, _ = data
+    explanation = PWPExplainer(fitted).fit(X).explain(X)
+    each = [one.explain(X) for one in PWPExplainer(fitted).fit(X).explainers_]
+    for chosen in (slice(None), X["a"].to_numpy() > 0):
+        total = np.abs(explanation.values[chosen]).mean(0).sum()
+        own = [np.abs(one.values[chosen]).mean(0).sum(-1) / total for one in each]
+        bound = explanation[chosen].importance_spread()
+        assert list(bound.index) == list(X.columns)
+        assert (np.std(own, 0, ddof=1) <= bound + 1e-9).all()

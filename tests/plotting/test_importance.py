@@ -64,6 +64,13 @@ def test_error_bars(errors):
     np.testing.assert_allclose([s[:, 0] for s in lines.get_segments()], [[0.5, 0.9], [0.2, 0.4]])
 
 
+def test_error_bars_of_stacks_are_around_their_sums():
+    stacked = pd.DataFrame({"no": [0.1, 0.3], "yes": [0.2, 0.4]}, index=["a", "b"])
+    ax = plotting.bar(stacked, errors=pd.Series({"a": 0.1, "b": 0.2}))
+    (lines,) = ax.containers[-1].lines[2]
+    np.testing.assert_allclose([s[:, 0] for s in lines.get_segments()], [[0.5, 0.9], [0.2, 0.4]])
+
+
 @pytest.mark.parametrize(
     ("errors", "message"),
     [
@@ -93,8 +100,6 @@ def test_bad_importances():
     stacked = pd.DataFrame({"no": [1.0], "yes": [-1.0]})
     with pytest.raises(ValueError, match="must not be negative"):
         plotting.bar(stacked)
-    with pytest.raises(ValueError, match="single output"):
-        plotting.bar(stacked.abs(), errors=stacked)
 
 
 def test_ranking_shows_mean_range_and_runs(row_names):
