@@ -376,6 +376,9 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             if stopping is not None:  # the last: to stop early ends the epoch for those behind
                 passing.append(("early_stopping", stopping))
             net.callbacks_ = [*lasting, *passing]
+        # Nobody knows how many epochs there will be of partial fits, and with early stopping.
+        known = not partial and stopping is None
+        net.penalty_rise_ = (len(net.history), epochs) if known else None
         try:
             net.partial_fit(parts, epochs=epochs)
         except ValueError as error:

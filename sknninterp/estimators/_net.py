@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, Checkpoint, PassthroughScoring, TrainEndC
 from torch import Tensor, nn
 
 from sknninterp.nn.entropy_penalty import EntropyPenalty
-from sknninterp.nn.input_penalty import InputPenalty
+from sknninterp.nn.input_penalty import InputPenalty, rise
 from sknninterp.nn.stacked_training import batch_bounds
 
 # Rows read at a time where nothing is learnt: larger batches need fewer calls.
@@ -149,6 +149,8 @@ class TensorNet(skorch.NeuralNet):
     mixed_precision = False
     penalty: EntropyPenalty | None = None
     input_penalty: InputPenalty | None = None
+    # The epoch before which, and the epochs in which, the input penalty rises; None: it is whole.
+    penalty_rise_: tuple[int, int] | None = None
 
     @property
     def _default_callbacks(self):
@@ -258,6 +260,13 @@ class TensorNet(skorch.NeuralNet):
         self.lowest_losses_[name] = min(loss, lowest)
         self.history.record(name, loss)
         self.history.record(f"{name}_best", loss < lowest)
+
+    def on_epoch_begin(self, net, **kwargs):
+        """Say how much of the input penalty there is."""
+        super().on_epoch_begin(net, **kwargs)
+        if self.input_penalty is not None and self.penalty_rise_ is not None:
+            before, n_epochs = self.penalty_rise_
+            self.input_penalty.share = rise(len(self.history) - before, n_epochs)
 
     def on_epoch_end(self, net, **kwargs):
         """Stop at once when training diverges."""

@@ -22,7 +22,7 @@ from sknninterp.estimators._device import resolve_device, threads_for
 from sknninterp.estimators._net import EVALUATION_ROWS, TensorData, TensorNet, TrainingData
 from sknninterp.estimators._tuning_part import TuningPart
 from sknninterp.nn.embeddings import split_embedding
-from sknninterp.nn.input_penalty import InputPenalty, StackedInputPenalty
+from sknninterp.nn.input_penalty import InputPenalty, StackedInputPenalty, rise
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.stacked import StackedMLP
 from sknninterp.nn.stacked_training import (
@@ -320,13 +320,15 @@ def _fit_group(members: list[_Member]) -> None:
         tuner = StackedTuner(stack, schedule, first._tuning._criterion())
         on_train = first.tuning_data == "train" or valid is None
         judged = _batches(parts, "train", large) if on_train else valid
-    after_step = None
+    penalty = after_step = None
     if any(member.estimator.input_penalty for member in members):
-        penalties = [net.input_penalty or _no_penalty(net) for net in nets]
-        after_step = partial(StackedInputPenalty(penalties), stack, first.lr)
+        penalty = StackedInputPenalty([net.input_penalty or _no_penalty(net) for net in nets])
+        after_step = partial(penalty, stack, first.lr)
     with threads_for(len(members) * first._multiplications(members[0].n_numbers)):
         for epoch in range(1, first.max_epochs + 1):
             start = time.perf_counter()
+            if penalty is not None:
+                penalty.share = rise(epoch, first.max_epochs)
             losses = {"train_loss": train_epoch(gradients, train, optimizer, after_step)}
             if valid is not None:
                 losses["valid_loss"] = mean_loss(stack, valid, loss)

@@ -45,7 +45,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         training data.
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
-        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1. It rises in
+        the middle third of the epochs; with `early_stopping` and in `partial_fit` it is always
+        whole.
     n_networks : int, default=1
         Networks to train, each from a seed of its own. Predictions are averaged, explanations are
         means with their spread. Plain networks are trained at once.
@@ -289,7 +291,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         training data.
     input_penalty : float, default=0.0
         Group lasso on the weights of each feature: features that say little leave the network, see
-        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1.
+        :class:`sknninterp.nn.input_penalty.InputPenalty`. With Adam between 0 and 1. It rises in
+        the middle third of the epochs; with `early_stopping` and in `partial_fit` it is always
+        whole.
     n_networks : int, default=1
         Networks to train, each from a seed of its own. Predictions are averaged, explanations are
         means with their spread. Plain networks are trained at once.

@@ -18,6 +18,39 @@ from torch import Tensor, nn
 from sknninterp.nn.graph import Graph, prototype, read
 from sknninterp.nn.nodes import Embedding, Linear, Reshape, Route
 
+# Shares of the epochs before which there is no penalty, and from which on there is all of it.
+_FIRST, _FULL = 0.3, 0.7
+
+
+def rise(epoch: int, n_epochs: int) -> float:
+    """Share of the penalty in an epoch: none at first, all of it in the last third.
+
+    From dense to sparse, as [1]_ has it. Features that matter only together, such as the two of a
+    product, look useless until the network has learnt what they do: a penalty from the start would
+    have thrown them out by then.
+
+    Parameters
+    ----------
+    epoch : int
+        From 1.
+    n_epochs : int
+
+    Returns
+    -------
+    float
+
+    References
+    ----------
+    .. [1] Lemhadri, Ruan, Abraham & Tibshirani (2021), *LassoNet: A Neural Network with Feature
+       Sparsity*.
+
+    Examples
+    --------
+    >>> [round(rise(epoch, 10), 2) for epoch in range(1, 11)]
+    [0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
+    """
+    return min(1.0, max(0.0, (epoch / n_epochs - _FIRST) / (_FULL - _FIRST)))
+
 
 class InputPenalty:
     r"""Strength times the sum over features of sqrt(size) \|weights\|_2, by proximal steps.
@@ -36,6 +69,11 @@ class InputPenalty:
         Its linear layers that read the inputs are found here.
     shape : sequence of int
         Of one sample.
+
+    Attributes
+    ----------
+    share : float, default=1
+        Times the strength, see :func:`rise`.
 
     Raises
     ------
@@ -63,7 +101,7 @@ class InputPenalty:
     """
 
     def __init__(self, strength: float, module: nn.Module, shape: Sequence[int]):
-        self.strength = strength
+        self.strength, self.share = strength, 1.0
         graph = read(module, shape)
         # By name: the module may be another when the net around it comes back from a file.
         self.layers = [layer.name for layer in _input_layers(graph)]
@@ -80,7 +118,7 @@ class InputPenalty:
         lr : float
             That of the optimizer's step before.
         """
-        scale = _scale(*self._norms(module), lr * self.strength)[self.origins]
+        scale = _scale(*self._norms(module), lr * self.strength * self.share)[self.origins]
         for weight in self._weights(module):
             weight.mul_(scale)
 
@@ -113,10 +151,15 @@ class StackedInputPenalty:
     ----------
     penalties : sequence of InputPenalty
         Of networks that have been stacked, in their order.
+
+    Attributes
+    ----------
+    share : float, default=1
+        As of :class:`InputPenalty`.
     """
 
     def __init__(self, penalties: Sequence[InputPenalty]):
-        self.n_features = penalties[0].n_features
+        self.n_features, self.share = penalties[0].n_features, 1.0
         self.origins = torch.stack([penalty.origins for penalty in penalties])
         strengths = [penalty.strength for penalty in penalties]
         self.strengths = torch.tensor(strengths, dtype=torch.float64, device=self.origins.device)
@@ -136,7 +179,7 @@ class StackedInputPenalty:
         squares = weight.square().sum(2)
         sizes = torch.full_like(squares, weight.shape[2])
         norms = zeros.scatter_add(1, self.origins, squares).sqrt_()
-        threshold = (lr * self.strengths).to(weight.dtype)[:, None]
+        threshold = (lr * self.share * self.strengths).to(weight.dtype)[:, None]
         scale = _scale(norms, zeros.scatter_add(1, self.origins, sizes), threshold)
         weight.mul_(scale.gather(1, self.origins)[..., None])
 

@@ -40,8 +40,8 @@ def data():
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
 def test_what_says_nothing_leaves(data, optimizer, embedding):
     X, y = data
-    options = {"optimizer": optimizer, "numeric_embedding": embedding, **QUICK}
-    network = TorchMLPClassifier(input_penalty=0.8, **options).fit(X, y)
+    options = {"optimizer": optimizer, "numeric_embedding": embedding, **QUICK, "max_epochs": 80}
+    network = TorchMLPClassifier(input_penalty=0.9, **options).fit(X, y)
     assert network.selected_features_.tolist() == ["g1", "g6"]
     assert network.score(X, y) > 0.9
     importances = PWPExplainer(network).fit(X).feature_importances_
@@ -51,7 +51,7 @@ def test_what_says_nothing_leaves(data, optimizer, embedding):
     np.testing.assert_array_equal(network.predict_proba(changed), network.predict_proba(X))
     plain = TorchMLPClassifier(**options).fit(X, y)
     assert len(plain.selected_features_) == 8
-    assert len(TorchMLPClassifier(input_penalty=1.5, **options).fit(X, y).selected_features_) == 0
+    assert len(TorchMLPClassifier(input_penalty=5.0, **options).fit(X, y).selected_features_) == 0
 
 
 def test_more_penalty_keeps_fewer(data):
@@ -92,7 +92,7 @@ def test_chunks_copies_and_other_strengths(data):
         one.partial_fit(X.to_numpy(), y)
     for p, q in zip(network.module_.parameters(), again.module_.parameters(), strict=True):
         assert torch.equal(p, q)
-    network.set_params(input_penalty=2.0, warm_start=True).fit(X.to_numpy(), y)
+    network.set_params(input_penalty=5.0, warm_start=True).fit(X.to_numpy(), y)
     assert len(network.selected_features_) == 0
 
 
