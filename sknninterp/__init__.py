@@ -9,6 +9,7 @@ from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.estimators.mlp_cv import TorchMLPClassifierCV, TorchMLPRegressorCV
 from sknninterp.estimators.pretrained import RBMPretrainedMLP, RBMPretrainedMLPRegressor
 from sknninterp.estimators.rbm import RBM
+from sknninterp.estimators.tables import table_preprocessor
 from sknninterp.evaluation.knockoff_selector import KnockoffSelector
 from sknninterp.evaluation.repeated import RepeatedExplainer
 from sknninterp.evaluation.stability_selector import StabilitySelector
@@ -45,4 +46,5 @@ __all__ = [
     "TorchMLPRegressor",
     "TorchMLPRegressorCV",
     "activation_entropy",
+    "table_preprocessor",
 ]

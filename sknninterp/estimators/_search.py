@@ -127,7 +127,10 @@ class Search(ABC):
 
     @property
     def _base(self):
-        return self._default() if self.estimator is None else self.estimator
+        return self._new_default() if self.estimator is None else self.estimator
+
+    def _new_default(self):
+        return self._default()
 
     def _path(self, name: str) -> str:
         """Where a parameter of the network is among those of the estimator."""
