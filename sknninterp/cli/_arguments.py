@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -24,12 +26,13 @@ values are filled by the median and marked as missing, and after scaling, values
 are cut at 10 standard deviations. All other columns are categories, and those
 in fewer than 0.5 % of the rows are one category together.
 
-A part of the rows is held out for testing. On the others the pruning rate (the
-share of its neurons that a network loses while it trains) is searched by
-cross-validation, on at most 20,000 rows, and networks of the best rate are
-fitted with several seeds (AdamW with weight decay 1, or 10 where there are more
-columns than rows, dropout 0.2, early stopping from 2,000 rows on). The ranking is
-computed on the test part.
+A part of the rows is held out for testing. On the others a network is chosen by
+cross-validation, on at most 20,000 rows: whether it reads columns of numbers as
+they are or in bins as well, how strongly columns that say little are pushed out
+of it, and the pruning rate (the share of its neurons that it loses while it
+trains). What is best is fitted with several seeds (AdamW with weight decay 1,
+or 10 where there are more columns than rows, dropout 0.2, early stopping from
+2,000 rows on). The ranking is computed on the test part.
 """
 _RANK_EXAMPLES = """\
 examples:
@@ -57,6 +60,9 @@ class Settings:
     drop: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     test_size: float = 0.25
+    budget: float | None = None
+    embeddings: tuple[str | None, ...] = (None, "piecewise")
+    input_penalties: tuple[float, ...] = (0.0, 0.2, 0.4)
     pruning_rates: tuple[float, ...] = (0.0, 0.5, 0.75)
     hidden: tuple[int, ...] = (64, 32)
     max_epochs: int | None = None
@@ -166,6 +172,13 @@ def _add_analysis_options(parser):
         metavar="SHARE",
         help="share of the rows (or groups) held out for testing (default: %(default)s)",
     )
+    parser.add_argument(
+        "--budget",
+        type=_duration,
+        metavar="TIME",
+        help="about how long the command may take, such as 90s, 10m or 2h: the search for a network"
+        " leaves out what there is no time for (default: it tries everything)",
+    )
     _add_number(parser, "runs", 1, "networks fitted, each with its own seed")
     _add_number(parser, "seed", 0, "one seed gives the same results every time")
     _add_number(parser, "jobs", 1, "networks fitted at the same time")
@@ -183,6 +196,22 @@ def _add_number(parser, name, least, text):
 
 def _add_network_options(parser):
     parser = parser.add_argument_group("the network")
+    parser.add_argument(
+        "--embeddings",
+        type=_embeddings,
+        default=Settings.embeddings,
+        metavar="E,E",
+        help="what is read of columns of numbers, none (as they are) or piecewise (in bins as "
+        "well), that are tried; beyond 2,000 columns only none (default: none,piecewise)",
+    )
+    parser.add_argument(
+        "--input-penalties",
+        type=_penalties,
+        default=Settings.input_penalties,
+        metavar="P,P",
+        help="how strongly columns that say little are pushed out, from 0 to about 1, that are "
+        "tried (default: 0,0.2,0.4)",
+    )
     parser.add_argument(
         "--pruning-rates",
         type=_rates,
@@ -242,6 +271,29 @@ def _rates(text: str) -> tuple[float, ...]:
             f"a pruning rate is from 0 to below 1, got {', '.join(f'{rate:g}' for rate in wrong)}"
         )
     return tuple(sorted(set(rates)))
+
+
+def _penalties(text: str) -> tuple[float, ...]:
+    penalties = _numbers(text, float)
+    if not all(0 <= penalty < math.inf for penalty in penalties):
+        raise argparse.ArgumentTypeError(f"a penalty is 0 or more, got {text!r}")
+    return tuple(sorted(set(penalties)))
+
+
+def _embeddings(text: str) -> tuple[str | None, ...]:
+    known = {"none": None, "piecewise": "piecewise"}
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"takes none and piecewise, got {name!r}")
+    return tuple(known[name] for name in dict.fromkeys(names))
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip().lower())
+    if found is None or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"takes a time such as 90s, 10m or 2h, got {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.impute import SimpleImputer
 from sklearn.model_selection import (
     GroupKFold,
     GroupShuffleSplit,
@@ -16,16 +15,14 @@ from sklearn.model_selection import (
     StratifiedKFold,
     StratifiedShuffleSplit,
 )
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sknninterp import ANTClassifier, ANTRegressor
+from sknninterp import ANTClassifier, ANTRegressor, table_preprocessor
 from sknninterp.cli._arguments import Settings
 from sknninterp.cli._messages import CommandError
 from sknninterp.cli._problem import MIN_FREQUENCY, Problem
 
-# A column that is all but constant in the training part may be anything beyond it.
-MOST_DEVIATIONS = 10.0
 # StratifiedGroupKFold looks at every group in turn; with many groups chance balances the classes.
 _MOST_STRATIFIED_GROUPS = 5_000
 _MANY_FOLDS_UP_TO = 2_000
@@ -118,38 +115,13 @@ def folds(problem: Problem, rows: np.ndarray, seed: int) -> list[tuple[np.ndarra
 
 def make_preprocessor(problem: Problem) -> ColumnTransformer:
     """Return what turns the columns into inputs of a network."""
-    numeric = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        StandardScaler(),
-        FunctionTransformer(
-            np.clip,
-            kw_args={"a_min": -MOST_DEVIATIONS, "a_max": MOST_DEVIATIONS},
-            feature_names_out="one-to-one",
-        ),
-    )
-    categorical = make_pipeline(
-        SimpleImputer(strategy="constant", fill_value="missing"),
-        OneHotEncoder(
-            handle_unknown="infrequent_if_exist",
-            min_frequency=MIN_FREQUENCY,
-            sparse_output=False,
-            dtype=np.float32,
-        ),
-        # An input of 0 contributes nothing to a weight product. Centred, that is the average row,
-        # as for numeric columns, and a category that nearly all rows have says next to nothing.
-        StandardScaler(with_std=False),
-    )
     # By position: scikit-learn takes long to look up the names of twenty thousand columns.
     positions = {
         kind: problem.X.columns.get_indexer(names).tolist()
         for kind, names in (("numeric", problem.numeric), ("categorical", problem.categorical))
     }
-    parts = [
-        ("numeric", numeric, positions["numeric"]),
-        ("categorical", categorical, positions["categorical"]),
-    ]
-    return ColumnTransformer(
-        [part for part in parts if part[2]], verbose_feature_names_out=False, sparse_threshold=0
+    return table_preprocessor(
+        positions["numeric"], positions["categorical"], min_frequency=MIN_FREQUENCY
     )
 
 
@@ -169,7 +141,34 @@ class Schedule:
         return cls(batch_size, max_epochs or epochs, n_rows >= _EARLY_STOPPING_FROM)
 
 
-def make_network(problem: Problem, settings: Settings, n_rows: int, rate: float, seed: int):
+@dataclass(frozen=True)
+class Configuration:
+    """What is chosen by cross-validation.
+
+    Attributes
+    ----------
+    embedding : {"piecewise", None}
+        What the network reads of each column besides its value.
+    penalty : float
+        Of columns that say little.
+    rate : float
+        Share of neurons that the network loses while it trains.
+    """
+
+    embedding: str | None
+    penalty: float
+    rate: float
+
+    @property
+    def columns(self) -> str:
+        """What is made of the columns, in words."""
+        read = "values" if self.embedding is None else "values and bins"
+        return f"{read}, penalty {self.penalty:g}" if self.penalty else read
+
+
+def make_network(
+    problem: Problem, settings: Settings, n_rows: int, configuration: Configuration, seed: int
+):
     """Return an unfitted network for `n_rows` training rows."""
     schedule = Schedule.of(n_rows, settings.max_epochs)
     kind = ANTRegressor if problem.is_regression else ANTClassifier
@@ -181,7 +180,9 @@ def make_network(problem: Problem, settings: Settings, n_rows: int, rate: float,
         early_stopping=schedule.early_stopping,
         weight_decay=_WEIGHT_DECAY_OF_WIDE_TABLES if is_wide else _WEIGHT_DECAY,
         dtype="float32",
-        pruning_rate=rate,
+        numeric_embedding=configuration.embedding,
+        input_penalty=configuration.penalty,
+        pruning_rate=configuration.rate,
         random_state=seed,
         **_TRAINING,
     )
@@ -190,9 +191,11 @@ def make_network(problem: Problem, settings: Settings, n_rows: int, rate: float,
     return TransformedTargetRegressor(network, transformer=StandardScaler())
 
 
-def make_model(problem: Problem, settings: Settings, n_rows: int, rate: float) -> Pipeline:
+def make_model(
+    problem: Problem, settings: Settings, n_rows: int, configuration: Configuration
+) -> Pipeline:
     """Return the whole unfitted pipeline, from the user's columns to the prediction."""
-    network = make_network(problem, settings, n_rows, rate, settings.seed)
+    network = make_network(problem, settings, n_rows, configuration, settings.seed)
     return Pipeline([("preprocess", make_preprocessor(problem)), ("network", network)])
 
 

@@ -1,14 +1,12 @@
-"""The analysis: search the pruning rate, fit the networks and the baselines, score them."""
+"""The analysis: choose the network, fit it and the baselines, score them."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 from joblib import Parallel, delayed
 from sklearn import metrics
 from sklearn.compose import ColumnTransformer
@@ -16,21 +14,19 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.model_selection import cross_validate, train_test_split
 from sklearn.pipeline import Pipeline
 
 from sknninterp.cli._arguments import Settings
-from sknninterp.cli._design import (
-    folds,
-    make_model,
-    make_network,
-    make_preprocessor,
-    split,
-)
-from sknninterp.cli._messages import CommandError, progress
+from sknninterp.cli._design import Configuration, make_network, make_preprocessor, split
+from sknninterp.cli._messages import progress
 from sknninterp.cli._problem import Problem
+from sknninterp.cli._search import (
+    Search,
+    errors_of_training,
+    find_configuration,
+    only_configuration,
+)
 
-MOST_SEARCH_ROWS = 20_000
 _LOGISTIC_ITERATIONS = 300
 
 
@@ -92,12 +88,6 @@ METRICS: dict[str, list[Metric]] = {
         Metric("mae", "MAE", metrics.mean_absolute_error, True),
     ],
 }
-# What the search of the pruning rate goes by: scikit-learn's name of the scorer, and people's.
-SEARCH_SCORES = {
-    "binary": ("roc_auc", "ROC AUC"),
-    "multiclass": ("balanced_accuracy", "balanced accuracy"),
-    "regression": ("r2", "R2"),
-}
 
 
 @dataclass(frozen=True)
@@ -117,12 +107,10 @@ class Analysis:
     ----------
     train, test : ndarray
         Positions of the rows.
-    search : DataFrame or None
-        Per pruning rate the columns `rate`, `mean`, `sd` and one for each fold; None where there
-        was one rate only.
-    n_search_rows : int
-    rate : float
-        The pruning rate that was chosen.
+    search : Search or None
+        None where there was one configuration only.
+    configuration : Configuration
+        What was chosen.
     preprocess : ColumnTransformer
         Fitted on the training part.
     runs : list of Run
@@ -133,9 +121,8 @@ class Analysis:
 
     train: np.ndarray
     test: np.ndarray
-    search: pd.DataFrame | None
-    n_search_rows: int
-    rate: float
+    search: Search | None
+    configuration: Configuration
     preprocess: ColumnTransformer
     runs: list[Run]
     baselines: dict[str, dict[str, float]]
@@ -159,23 +146,23 @@ def analyse(problem: Problem, settings: Settings) -> Analysis:
     """Split, search, fit and score."""
     notes: list[str] = []
     train, test = split(problem, settings)
-    rows = _search_rows(problem, train, settings.seed)
-    if len(rows) < len(train):
-        notes.append(
-            f"The pruning rate was searched on {len(rows):,} of the {len(train):,} training rows."
-        )
-    search, rate = None, settings.pruning_rates[0]
-    if len(settings.pruning_rates) > 1:
-        search = _search(problem, rows, settings)
-        rate = float(search.loc[search["mean"].idxmax(), "rate"])
+    search = find_configuration(problem, train, settings)
+    if search is None:
+        configuration = only_configuration(problem, settings)
+    else:
+        configuration = search.chosen
+        if search.n_rows < len(train):
+            notes.append(
+                f"The network was chosen on {search.n_rows:,} of the {len(train):,} training rows."
+            )
     preprocess = make_preprocessor(problem)
     encoded = preprocess.fit_transform(problem.X.iloc[train])
     parts = _Parts(
         encoded, problem.y[train], preprocess.transform(problem.X.iloc[test]), problem.y[test]
     )
-    runs = _fit_runs(problem, settings, rate, parts)
+    runs = _fit_runs(problem, settings, configuration, parts)
     baselines = _fit_baselines(problem, settings, parts, notes)
-    return Analysis(train, test, search, len(rows), rate, preprocess, runs, baselines, notes)
+    return Analysis(train, test, search, configuration, preprocess, runs, baselines, notes)
 
 
 @dataclass(frozen=True)
@@ -194,46 +181,14 @@ class _Parts:
         return {one.key: float(one.function(self.y_test, prediction)) for one in metrics_}
 
 
-# -- the search ----------------------------------------------------------------------------------
-
-
-def _search_rows(problem, train, seed):
-    """Return the training rows that the search sees: a sample where there are very many."""
-    if len(train) <= MOST_SEARCH_ROWS:
-        return train
-    stratify = None if problem.is_regression else problem.y[train]
-    rows, _ = train_test_split(
-        train, train_size=MOST_SEARCH_ROWS, stratify=stratify, random_state=seed
-    )
-    return np.sort(rows)
-
-
-def _search(problem, rows, settings):
-    """Return the cross-validated scores of every pruning rate."""
-    parts = folds(problem, rows, settings.seed)
-    X, y = problem.X.iloc[rows], problem.y[rows]
-    scorer, _ = SEARCH_SCORES[problem.task]
-    table = []
-    bar = progress(settings.pruning_rates, what="Searching the pruning rate", quiet=settings.quiet)
-    for rate in bar:
-        model = make_model(problem, settings, len(rows), rate)
-        with _errors_of_training():
-            results = cross_validate(
-                model, X, y, cv=parts, scoring=scorer, n_jobs=settings.jobs, error_score="raise"
-            )
-        scores = results["test_score"]
-        by_fold = {f"fold_{i}": score for i, score in enumerate(scores, 1)}
-        table.append({"rate": rate, "mean": scores.mean(), "sd": scores.std(ddof=1), **by_fold})
-    return pd.DataFrame(table)
-
-
 # -- networks and baselines ----------------------------------------------------------------------
 
 
-def _fit_runs(problem, settings, rate, parts):
+def _fit_runs(problem, settings, configuration, parts):
     """Return one network for each seed."""
     seeds = range(settings.seed, settings.seed + settings.runs)
-    networks = [make_network(problem, settings, len(parts.y), rate, seed) for seed in seeds]
+    n_rows = len(parts.y)
+    networks = [make_network(problem, settings, n_rows, configuration, s) for s in seeds]
     fits = Parallel(n_jobs=settings.jobs, return_as="generator")(
         delayed(_fit)(network, parts.X, parts.y) for network in networks
     )
@@ -246,17 +201,8 @@ def _fit_runs(problem, settings, rate, parts):
 
 
 def _fit(network, X, y):
-    with _errors_of_training():
+    with errors_of_training():
         return network.fit(X, y)
-
-
-@contextmanager
-def _errors_of_training() -> Iterator[None]:
-    """Turn an error of an estimator, such as training that diverges, into one line."""
-    try:
-        yield
-    except ValueError as error:
-        raise CommandError(f"the network cannot be fitted: {error}") from error
 
 
 def _fit_baselines(problem, settings, parts, notes):

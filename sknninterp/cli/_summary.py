@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from sknninterp.cli._arguments import Settings
-from sknninterp.cli._design import Schedule, inner_network
-from sknninterp.cli._fitting import METRICS, SEARCH_SCORES, Analysis, summarise
+from sknninterp.cli._design import Configuration, Schedule, inner_network
+from sknninterp.cli._fitting import METRICS, Analysis, summarise
 from sknninterp.cli._messages import counted
 from sknninterp.cli._problem import Problem
 from sknninterp.cli._ranking import Ranking
+from sknninterp.cli._search import SEARCH_SCORES
 
 _WIDTH = 100
 _NAME_WIDTH = 40
@@ -85,6 +86,10 @@ def _table(rows, align):
     ]
 
 
+def _wrapped(text):
+    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
 def _number(value, decimals=3):
     """Return a number with so many decimals, or in three digits if it is large."""
     if abs(value) < 10:
@@ -105,7 +110,8 @@ def _overview(problem, settings, analysis):
     network = inner_network(analysis.runs[0].network)
     schedule = Schedule.of(len(analysis.train), settings.max_epochs)
     before, after = ("-".join(map(str, s)) for s in (settings.hidden, network.layer_sizes_))
-    pruned = "not pruned" if analysis.rate == 0 else f"pruned to {after}"
+    configuration = analysis.configuration
+    pruned = "not pruned" if configuration.rate == 0 else f"pruned to {after}"
     features = counted(problem.X.shape[1], "feature")
     kinds = f"{len(problem.numeric):,} numeric, {len(problem.categorical):,} categorical"
     stopping = ", with early stopping" if schedule.early_stopping else ""
@@ -113,7 +119,11 @@ def _overview(problem, settings, analysis):
         ["Data", f"{counted(len(problem.y), 'row')}, {features} ({kinds})"],
         ["Target", _target_line(problem)],
         ["Split", _split_line(problem, analysis)],
-        ["Network", f"{counted(network.n_features_in_, 'input')}, hidden layers {before} {pruned}"],
+        [
+            "Network",
+            f"{counted(network.n_features_in_, 'input')} ({configuration.columns}), hidden layers "
+            f"{before} {pruned}",
+        ],
         [
             "Training",
             f"at most {schedule.max_epochs} epochs in batches of {schedule.batch_size}{stopping}; "
@@ -144,18 +154,34 @@ def _split_line(problem, analysis):
 
 
 def _search_section(problem, analysis):
-    if analysis.search is None:
+    search = analysis.search
+    if search is None:
         return ""
     _, label = SEARCH_SCORES[problem.task]
-    n_folds = sum(name.startswith("fold_") for name in analysis.search)
-    rows = [["pruning rate", f"{label} ± sd over folds", ""]]
-    for line in analysis.search.itertuples():
-        chosen = "<- chosen" if line.rate == analysis.rate else ""
-        rows.append([f"{line.rate:g}", _with_spread(line.mean, line.sd), chosen])
-    title = (
-        f"Pruning rate: {n_folds}-fold cross-validation on {analysis.n_search_rows:,} training rows"
-    )
-    return _section(title, _table(rows, align=">><"))
+    n_folds = search.n_folds
+    rows = [["columns as", "pruning rate", f"{label} ± sd over folds", ""]]
+    for line in search.table.itertuples():
+        tried = Configuration(line.embedding, line.penalty, line.rate)
+        mark = "<- chosen" if tried == search.chosen else ""
+        rows.append([tried.columns, f"{line.rate:g}", _with_spread(line.mean, line.sd), mark])
+    title = f"Networks tried: {n_folds}-fold cross-validation on {search.n_rows:,} training rows"
+    lines = [*_table(rows, align="<>><"), "", *_wrapped(_why(search, label))]
+    return _section(title, lines)
+
+
+def _why(search, label):
+    """Why this configuration, in words."""
+    if search.table["mean"].argmax() == 0:
+        why = "Chosen: the plainest, which nothing beat."
+    else:
+        gain, sd = search.gain
+        why = (
+            f"Chosen for the highest mean {label}: {gain:+.3f} ± {sd:.3f} against the first line "
+            "in the same folds."
+        )
+    if search.n_left_out:
+        why += f" There was no time for {counted(search.n_left_out, 'other configuration')}."
+    return why
 
 
 def _scores_section(problem, analysis):
@@ -181,7 +207,7 @@ def _legend(chosen):
     )
     if "brier" in {one.key for one in chosen}:
         text += " For accuracies a row counts as positive from a probability of 0.5."
-    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return _wrapped(text)
 
 
 def _ranking_section(settings, ranking):

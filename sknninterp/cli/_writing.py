@@ -16,10 +16,11 @@ import sknninterp
 from sknninterp import plotting
 from sknninterp.cli._arguments import Settings
 from sknninterp.cli._design import Schedule, inner_network
-from sknninterp.cli._fitting import SEARCH_SCORES, Analysis, summarise
+from sknninterp.cli._fitting import Analysis, summarise
 from sknninterp.cli._messages import CommandError, progress
 from sknninterp.cli._problem import Problem
 from sknninterp.cli._ranking import MOST_EXPLAINED_ROWS, Ranking, explain_rows
+from sknninterp.cli._search import SEARCH_SCORES
 
 NO_MATPLOTLIB = "No plots: matplotlib is not installed (pip install 'sknninterp[plots]')."
 _LIBRARIES = ("numpy", "pandas", "scikit-learn", "skorch", "torch")
@@ -70,7 +71,8 @@ def scores_record(
         "data": _data_record(problem, analysis),
         "training": asdict(schedule),
         "search": _search_record(problem, analysis),
-        "pruning_rate": analysis.rate,
+        "pruning_rate": analysis.configuration.rate,
+        "configuration": asdict(analysis.configuration),
         "scores": {"network": summarise(analysis.runs), **analysis.baselines},
         "runs": [_run_record(run) for run in analysis.runs],
         "notes": notes,
@@ -116,8 +118,9 @@ def _search_record(problem, analysis):
         return None
     return {
         "scoring": SEARCH_SCORES[problem.task][0],
-        "n_rows": analysis.n_search_rows,
-        "results": analysis.search.to_dict("records"),
+        "n_rows": analysis.search.n_rows,
+        "n_left_out": analysis.search.n_left_out,
+        "results": analysis.search.table.to_dict("records"),
     }
 
 
@@ -154,7 +157,7 @@ def write_plots(
         "contributions.png": (_draw_contributions, "what the features contribute (first run)"),
         "training.png": (_draw_training, "losses over the epochs (first run)"),
     }
-    if analysis.rate > 0:
+    if analysis.configuration.rate > 0:
         drawings["tuning.png"] = (_draw_tuning, "how the layers were pruned (first run)")
     written = {}
     for name, (draw, text) in progress(

@@ -11,7 +11,6 @@ from sknninterp import ANTClassifier
 from sknninterp.cli import _design
 from sknninterp.cli._arguments import Settings
 from sknninterp.cli._design import (
-    MOST_DEVIATIONS,
     Schedule,
     folds,
     inner_network,
@@ -140,14 +139,6 @@ def test_rare_and_new_categories_share_a_column():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # scikit-learn tells of the new category
         np.testing.assert_array_equal(preprocess.transform(new), preprocess.transform(rare))
-
-
-def test_values_far_beyond_the_training_part_are_cut():
-    frame = pd.DataFrame({"x": np.r_[np.zeros(59), 1e-3], "y": np.tile(["no", "yes"], 30)})
-    problem = prepare(frame, Settings("y"))
-    preprocess = make_preprocessor(problem).fit(problem.X)
-    encoded = preprocess.transform(problem.X.assign(x=np.float32(1e6)))
-    assert encoded.max() == MOST_DEVIATIONS
 
 
 def test_column_without_values_in_a_part_does_no_harm(problem):

@@ -6,13 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sknninterp.cli import _fitting
+from sknninterp.cli import _fitting, _search
 from sknninterp.cli._arguments import Settings
+from sknninterp.cli._design import Configuration
 from sknninterp.cli._fitting import METRICS, Run, analyse, summarise
 from sknninterp.cli._messages import CommandError
 from sknninterp.cli._problem import prepare
 
-SMALL = {"hidden": (16,), "max_epochs": 25, "runs": 2, "pruning_rates": (0.0, 0.5), "quiet": True}
+PLAIN = {"embeddings": (None,), "input_penalties": (0.0,)}
+SMALL = {
+    "hidden": (16,),
+    "max_epochs": 25,
+    "runs": 2,
+    "pruning_rates": (0.0, 0.5),
+    "quiet": True,
+    **PLAIN,
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +39,10 @@ def analysis(problem, settings):
     return analyse(problem, settings)
 
 
+def without_times(table):
+    return table.drop(columns="seconds")
+
+
 def weights(analysis):
     return [
         {name: value.numpy() for name, value in run.network.module_.state_dict().items()}
@@ -38,12 +51,12 @@ def weights(analysis):
 
 
 def test_search_chooses_the_best_rate(analysis):
-    search = analysis.search
+    search = analysis.search.table
     assert search["rate"].tolist() == [0.0, 0.5]
     scores = search[[f"fold_{i}" for i in range(1, 6)]]
     np.testing.assert_allclose(search["mean"], scores.mean(axis=1))
     np.testing.assert_allclose(search["sd"], scores.std(axis=1))
-    assert analysis.rate == search.loc[search["mean"].idxmax(), "rate"]
+    assert analysis.configuration.rate == search.loc[search["mean"].idxmax(), "rate"]
     assert search["mean"].min() > 0.7
 
 
@@ -71,7 +84,7 @@ def test_nothing_is_learnt_from_the_test_rows(problem, settings, analysis):
     X.loc[rows, "colour"] = np.nan
     X["treatment"] = X["treatment"].cat.add_categories("new").where(~X.index.isin(rows), "new")
     spoilt = analyse(replace(problem, X=X), settings)
-    pd.testing.assert_frame_equal(spoilt.search, analysis.search)
+    pd.testing.assert_frame_equal(*(without_times(a.search.table) for a in (spoilt, analysis)))
     for one, other in zip(weights(spoilt), weights(analysis), strict=True):
         for name, value in one.items():
             np.testing.assert_array_equal(value, other[name])
@@ -88,18 +101,15 @@ def test_preprocessing_is_fitted_on_the_training_part(problem, analysis):
 def test_one_rate_needs_no_search(problem, settings):
     analysis = analyse(problem, replace(settings, pruning_rates=(0.25,), runs=1))
     assert analysis.search is None
-    assert analysis.rate == 0.25
+    assert analysis.configuration == Configuration(None, 0.0, 0.25)
     assert analysis.runs[0].network.layer_sizes_ == [12]
 
 
-def test_large_tables_are_searched_on_a_stratified_sample(problem, settings, monkeypatch):
-    monkeypatch.setattr(_fitting, "MOST_SEARCH_ROWS", 100)
+def test_that_a_sample_was_searched_is_told(problem, settings, monkeypatch):
+    monkeypatch.setattr(_search, "MOST_SEARCH_ROWS", 100)
     analysis = analyse(problem, replace(settings, runs=1))
-    assert analysis.n_search_rows == 100
-    assert any("searched on 100 of the 375 training rows" in note for note in analysis.notes)
-    rows = _fitting._search_rows(problem, analysis.train, seed=0)
-    assert set(rows) <= set(analysis.train)
-    assert problem.y[rows].mean() == pytest.approx(problem.y.mean(), abs=0.02)
+    assert analysis.search.n_rows == 100
+    assert any("chosen on 100 of the 375 training rows" in note for note in analysis.notes)
 
 
 def test_logistic_regression_that_was_stopped_is_told(problem, settings, monkeypatch):
@@ -138,5 +148,5 @@ def test_summary_of_runs():
 @pytest.mark.slow
 def test_several_jobs_give_the_same_results(problem, settings, analysis):
     parallel = analyse(problem, replace(settings, jobs=2))
-    pd.testing.assert_frame_equal(parallel.search, analysis.search)
+    pd.testing.assert_frame_equal(*(without_times(a.search.table) for a in (parallel, analysis)))
     assert [run.scores for run in parallel.runs] == [run.scores for run in analysis.runs]

@@ -10,7 +10,15 @@ from sknninterp.cli._fitting import analyse
 from sknninterp.cli._problem import prepare
 from sknninterp.cli._ranking import explain_rows, rank_features, ranking_table
 
-OPTIONS = {"hidden": (16,), "max_epochs": 40, "runs": 2, "pruning_rates": (0.5,), "quiet": True}
+OPTIONS = {
+    "embeddings": (None,),
+    "input_penalties": (0.0,),
+    "hidden": (16,),
+    "max_epochs": 40,
+    "runs": 2,
+    "pruning_rates": (0.5,),
+    "quiet": True,
+}
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from sknninterp.cli._arguments import Settings
+from sknninterp.cli._design import Configuration
 from sknninterp.cli._fitting import analyse
 from sknninterp.cli._problem import prepare
 from sknninterp.cli._ranking import Ranking, rank_features, ranking_table
@@ -20,6 +21,8 @@ SETTINGS = Settings(
     hidden=(8, 4),
     max_epochs=4,
     runs=2,
+    embeddings=(None,),
+    input_penalties=(0.0,),
     pruning_rates=(0.25, 0.5),
     top=3,
     quiet=True,
@@ -68,7 +71,8 @@ def test_numbers_line_up(results):
 
 def test_no_search_and_no_pruning(results):
     problem, settings, analysis, ranking = results
-    text = summary(problem, settings, replace(analysis, search=None, rate=0.0), ranking, [], "t")
+    plain = replace(analysis, search=None, configuration=Configuration(None, 0.0, 0.0))
+    text = summary(problem, settings, plain, ranking, [], "t")
     assert "cross-validation" not in text
     assert "hidden layers 8-4 not pruned" in text
 

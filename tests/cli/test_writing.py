@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import builtins
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pytest
 import sknninterp
 from sknninterp.cli import _writing
 from sknninterp.cli._arguments import Settings
+from sknninterp.cli._design import Configuration
 from sknninterp.cli._fitting import analyse
 from sknninterp.cli._messages import CommandError
 from sknninterp.cli._problem import prepare
@@ -32,6 +33,8 @@ SETTINGS = Settings(
     hidden=(8, 4),
     max_epochs=4,
     runs=2,
+    embeddings=(None,),
+    input_penalties=(0.0,),
     pruning_rates=(0.25, 0.5),
     quiet=True,
 )
@@ -93,7 +96,8 @@ def test_scores(tmp_path, results):
     assert record["arguments"]["target"] == "outcome"
     assert record["positive"] == "ill"
     assert record["classes"] == ["well", "ill"]
-    assert record["pruning_rate"] == analysis.rate
+    assert record["pruning_rate"] == analysis.configuration.rate
+    assert record["configuration"] == asdict(analysis.configuration)
     assert [line["rate"] for line in record["search"]["results"]] == [0.25, 0.5]
     aucs = [run["scores"]["roc_auc"] for run in record["runs"]]
     assert record["scores"]["network"]["roc_auc"]["mean"] == pytest.approx(np.mean(aucs))
@@ -122,7 +126,13 @@ def test_plots(tmp_path, results):
 
 def test_no_picture_of_a_tuning_that_was_not(tmp_path, results):
     problem, settings, analysis, ranking = results
-    files = write_plots(tmp_path, problem, settings, replace(analysis, rate=0.0), ranking)
+    files = write_plots(
+        tmp_path,
+        problem,
+        settings,
+        replace(analysis, configuration=Configuration(None, 0.0, 0.0)),
+        ranking,
+    )
     assert "tuning.png" not in files
 
 
