@@ -3,16 +3,15 @@
     python -m benchmarks.ground_truth [--seeds 10] [--designs NAME ...] [--methods NAME ...]
         [--jobs 2] [--work FOLDER]
 
-The designs are in `benchmarks.designs`, drawn anew for every seed. Numbers are imputed by the
-median and standardised, categories one-hot encoded, but for histogram gradient boosting, which
-takes both as they are; importances of indicators are summed to their column. Every method ranks the
+The designs are in `benchmarks.designs`, drawn anew for every seed. `table_preprocessor` fills and
+encodes for all but histogram gradient boosting, which takes missing values and categories as they
+are; importances of indicators are summed to their column. Every method ranks the
 columns by what it was fitted on, 500 or 1,000 samples, and none sees the truth or the test samples.
 
-- "network": `TorchMLPClassifierCV` in the configuration of `strong_network`, the same for all
-  designs: piecewise embedding, the penalty chosen by five folds, the mean of ten networks, ranked
-  by gradient x input;
+- "network": `TorchMLPClassifierCV` as it is, for all designs: embedding and penalty chosen by five
+  folds, the mean of ten networks; ranked by gradient x input, and by PWP;
 - "plain network": one network with scikit-learn's defaults, ranked by integrated gradients;
-- "forest": 500 trees, by impurity and by permutation;
+- "forest": 300 trees, by impurity and by permutation;
 - "lasso": logistic regression with an L1 penalty chosen by five folds;
 - "boosting": `HistGradientBoostingClassifier`, by permutation and by SHAP's tree explainer.
 
@@ -37,13 +36,12 @@ import pandas as pd
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.impute import SimpleImputer
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import OrdinalEncoder
 
 from benchmarks import designs
 from benchmarks._timing import write
@@ -51,65 +49,39 @@ from benchmarks.papers.runner import over_seeds, paired, run_all
 from sknninterp import (
     GradientXInputExplainer,
     IntegratedGradientsExplainer,
+    PWPExplainer,
     TorchMLPClassifier,
     TorchMLPClassifierCV,
+    table_preprocessor,
 )
 
 MEASURES = ["auroc", "precision", "accuracy", "seconds"]
 OURS = "network"
+OUR_RANKING = f"{OURS}, gradient x input"
 
 
 # --- methods --------------------------------------------------------------------------------------
 
 
-def preprocessing():
-    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
-    categories = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-    return make_column_transformer(
-        (numbers, make_column_selector(dtype_include="number")),
-        (categories, make_column_selector(dtype_exclude="number")),
-        verbose_feature_names_out=False,
-    )
-
-
-def strong_network(seed: int):
-    """What is recommended for tables; the same for all."""
-    network = TorchMLPClassifier(
-        (64,),
-        optimizer="adamw",
-        lr=3e-3,
-        weight_decay=0.1,
-        max_epochs=60,
-        dtype="float32",
-        n_networks=10,
-    )
-    return TorchMLPClassifierCV(
-        make_pipeline(preprocessing(), network),
-        numeric_embeddings=("piecewise",),
-        input_penalties=(0.1, 0.2, 0.3, 0.4, 0.5),
-        scoring="neg_log_loss",
-        random_state=seed,
-    )
-
-
 def by_network(X, y, seed):
-    search = strong_network(seed).fit(X, y)
+    search = TorchMLPClassifierCV(scoring="neg_log_loss", random_state=seed).fit(X, y)
     ranking = GradientXInputExplainer(search).fit(X).feature_importances_
+    weights = PWPExplainer(search).fit(X).feature_importances_
     chosen = f"{search.best_numeric_embedding_}, {search.best_input_penalty_}"
-    return search, {"gradient x input": ranking}, chosen
+    return search, {"gradient x input": ranking, "PWP": weights}, chosen
 
 
 def by_plain_network(X, y, seed):
     network = TorchMLPClassifier((100,), dtype="float32", random_state=seed)
-    model = make_pipeline(preprocessing(), network).fit(X, y)
+    model = make_pipeline(table_preprocessor(), network).fit(X, y)
     explainer = IntegratedGradientsExplainer(model, baseline="mean").fit(X)
     return model, {"integrated gradients": explainer.feature_importances_}, ""
 
 
 def by_forest(X, y, seed):
     def forest():
-        trees = RandomForestClassifier(500, random_state=seed)
-        return make_pipeline(preprocessing(), trees)
+        trees = RandomForestClassifier(300, random_state=seed)
+        return make_pipeline(table_preprocessor(), trees)
 
     model = forest().fit(X, y)
     impurity = by_column(model, model[-1].feature_importances_, X)
@@ -127,7 +99,7 @@ def by_lasso(X, y, seed):
         use_legacy_attributes=False,
         random_state=seed,
     )
-    model = make_pipeline(preprocessing(), lasso).fit(X, y)
+    model = make_pipeline(table_preprocessor(), lasso).fit(X, y)
     return model, {"coefficients": by_column(model, np.abs(model[-1].coef_).sum(0), X)}, ""
 
 
@@ -162,8 +134,14 @@ METHODS = {
 def by_column(model, importances, X) -> np.ndarray:
     """Importances of what a pipeline's first steps make, summed to the columns of X."""
     names = model[:-1].get_feature_names_out()
-    columns = [name if name in X.columns else name.rpartition("_")[0] for name in names]
+    columns = [column_of(name, set(X.columns)) for name in names]
     return pd.Series(importances).groupby(columns).sum()[list(X.columns)].to_numpy()
+
+
+def column_of(name, columns) -> str:
+    """The column that an input was made of: itself, its mark for missing values, or a level."""
+    name = name.removeprefix("missingindicator_")
+    return name if name in columns else name.rpartition("_")[0]
 
 
 def permuted(model, X, y, seed) -> np.ndarray:
@@ -184,8 +162,8 @@ class GroundTruth:
         self.designs, self.methods = chosen_designs, chosen_methods
 
     def jobs(self, settings):
-        chosen = product(self.designs, range(settings["seeds"]), self.methods)
-        return [{"design": d, "seed": s, "method": m} for d, s, m in chosen]
+        chosen = product(range(settings["seeds"]), self.designs, self.methods)
+        return [{"design": d, "seed": s, "method": m} for s, d, m in chosen]
 
     def run(self, job, settings):
         return run(job)
@@ -228,8 +206,8 @@ def tables(results) -> dict[str, pd.DataFrame]:
         ]
     )
     rows["method"] = rows["method"] + ", " + rows.pop("ranking")
-    ours = rows[rows["method"].str.startswith(f"{OURS},")]
-    others = rows[~rows["method"].str.startswith(f"{OURS},")]
+    ours = rows[rows["method"] == OUR_RANKING]
+    others = rows[rows["method"] != OUR_RANKING]
     found = {"means": over_seeds(rows, ["design", "method"], MEASURES)}
     # Ours less theirs.
     differences = paired(others, ours, ["design", "seed"], MEASURES)
