@@ -68,6 +68,12 @@ class _InputSearch(Search):
     def _new_default(self):
         return make_pipeline(table_preprocessor(), self._default(**_TRAINING))
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # The preprocessor before the network fills missing values.
+        tags.input_tags.allow_nan |= self.estimator is None
+        return tags
+
     # -- fitting ---------------------------------------------------------------------------------
 
     def _candidates(self):
