@@ -90,6 +90,11 @@ def about(command: list[str]) -> dict:
     }
 
 
+def plain(frame) -> list[dict]:
+    """A frame's rows, as JSON holds them: what is missing is null."""
+    return json.loads(frame.to_json(orient="records", double_precision=6))
+
+
 def write(name: str, results: dict) -> Path:
     """Write results with the command, versions and machine that made them."""
     made_by = about(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])

@@ -1,7 +1,7 @@
 """Whose ranking finds what matters? Twelve designs of known truth, networks beside their peers.
 
     python -m benchmarks.ground_truth [--seeds 10] [--designs NAME ...] [--methods NAME ...]
-        [--jobs 2] [--work FOLDER]
+        [--jobs 2] [--work FOLDER] [--readme]
 
 The designs are in `benchmarks.designs`, drawn anew for every seed. `table_preprocessor` fills and
 encodes for all but histogram gradient boosting, which takes missing values and categories as they
@@ -44,7 +44,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from benchmarks import designs
-from benchmarks._timing import write
+from benchmarks._readme import markdown, put
+from benchmarks._timing import plain, write
 from benchmarks.papers.runner import over_seeds, paired, run_all
 from sknninterp import (
     GradientXInputExplainer,
@@ -56,6 +57,7 @@ from sknninterp import (
 )
 
 MEASURES = ["auroc", "precision", "accuracy", "seconds"]
+MOST_PERMUTED = 2_000
 OURS = "network"
 OUR_RANKING = f"{OURS}, gradient x input"
 
@@ -85,7 +87,7 @@ def by_forest(X, y, seed):
 
     model = forest().fit(X, y)
     impurity = by_column(model, model[-1].feature_importances_, X)
-    return model, {"impurity": impurity, "permutation": permuted(forest(), X, y, seed)}, ""
+    return model, {"impurity": impurity, **permuted(forest(), X, y, seed)}, ""
 
 
 def by_lasso(X, y, seed):
@@ -119,7 +121,7 @@ def by_boosting(X, y, seed):
     values = shap.TreeExplainer(model[-1]).shap_values(model[:-1].transform(X))
     values = np.abs(values).mean(0)
     values = by_column(model, values.sum(-1) if values.ndim > 1 else values, X)
-    return model, {"SHAP": values, "permutation": permuted(boosting(), X, y, seed)}, ""
+    return model, {"SHAP": values, **permuted(boosting(), X, y, seed)}, ""
 
 
 METHODS = {
@@ -144,12 +146,16 @@ def column_of(name, columns) -> str:
     return name if name in columns else name.rpartition("_")[0]
 
 
-def permuted(model, X, y, seed) -> np.ndarray:
+def permuted(model, X, y, seed) -> dict[str, np.ndarray]:
+    """Permutation importance; nothing of many columns, for time."""
+    if X.shape[1] > MOST_PERMUTED:
+        return {}
     X, X_valid, y, y_valid = train_test_split(X, y, test_size=0.25, stratify=y, random_state=seed)
     model.fit(X, y)
-    return permutation_importance(
+    found = permutation_importance(
         model, X_valid, y_valid, scoring="neg_log_loss", random_state=seed
-    ).importances_mean
+    )
+    return {"permutation": found.importances_mean}
 
 
 # --- jobs -----------------------------------------------------------------------------------------
@@ -219,6 +225,29 @@ def tables(results) -> dict[str, pd.DataFrame]:
     return found
 
 
+def readme_table(found: dict) -> str:
+    """Means over all designs, and on how many of them ours is better or worse than another."""
+    rows = []
+    for row in found["overall"]:
+        differences = [d for d in found["differences"] if d["method"] == row["method"]]
+        better = sum(d["auroc"] > d["auroc_ci"] for d in differences)
+        worse = sum(d["auroc"] < -d["auroc_ci"] for d in differences)
+        level = len(differences) - better - worse
+        rows.append(
+            {
+                "method, ranking": row["method"],
+                "AUROC": f"{row['auroc']:.3f}",
+                "precision": f"{row['precision']:.3f}",
+                "accuracy": f"{row['accuracy']:.3f}",
+                "seconds": f"{row['seconds']:.1f}",
+                "the first line is better, level, worse": f"{better}, {level}, {worse}"
+                if differences
+                else "",
+            }
+        )
+    return markdown(sorted(rows, key=lambda row: row["method, ranking"] != OUR_RANKING))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
@@ -226,6 +255,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("ground-truth-work"))
+    parser.add_argument("--readme", action="store_true")
     options = parser.parse_args()
     settings = {"seeds": options.seeds}
     work = GroundTruth(options.designs, options.methods)
@@ -238,10 +268,10 @@ def main() -> None:
                 index="method", columns="design", values=measure, sort=False
             )
             print(wide.assign(mean=wide.mean(axis=1)).round(3).to_string())
-    write(
-        "ground_truth",
-        {"settings": settings, **{k: v.to_dict("records") for k, v in found.items()}},
-    )
+    records = {name: plain(frame) for name, frame in found.items()}
+    write("ground_truth", {"settings": settings, **records})
+    if options.readme:
+        put("known truth", readme_table(records))
 
 
 if __name__ == "__main__":

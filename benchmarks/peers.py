@@ -15,11 +15,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks._readme import markdown, put
 from benchmarks._timing import RESULTS, print_rows, write
-
-README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- speed: made by benchmarks.peers -->\n", "<!-- end of speed -->\n"
-
 
 # Parts of our own work, and settings that nobody would choose there.
 NO_PEERS = {
@@ -133,18 +130,9 @@ def told(row: dict) -> str:
 
 def table(rows: list[dict]) -> str:
     """In Markdown."""
-    lines = ["| median of paired runs | here | beside it, here = 1 |", "|---|---|---|"]
-    lines += [f"| {row['what']} | {row['seconds']:.2g} s | {told(row)} |" for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def write_readme(rows: list[dict], readme: Path = README) -> None:
-    """Put the table between the markers."""
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"{readme.name} lacks the marks {BEGIN!r} and {END!r}.")
-    readme.write_text(f"{before}{BEGIN}{table(rows)}{END}{after}", encoding="utf-8")
+    titles = ("median of paired runs", "here", "beside it, here = 1")
+    shown = [(row["what"], f"{row['seconds']:.2g} s", told(row)) for row in rows]
+    return markdown([dict(zip(titles, row, strict=True)) for row in shown])
 
 
 def main() -> None:
@@ -160,7 +148,7 @@ def main() -> None:
     print_rows("Speed", shown, ["what", "seconds", "others"])
     write("peers", {"rows": rows})
     if options.readme:
-        write_readme(rows)
+        put("speed", table(rows))
 
 
 if __name__ == "__main__":

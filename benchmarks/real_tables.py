@@ -1,7 +1,7 @@
 """Predictions on real tables: networks chosen by cross-validation beside their peers.
 
     python -m benchmarks.real_tables [--repeats 1] [--sets NAME ...] [--methods NAME ...]
-        [--jobs 2] [--work FOLDER] [--data FOLDER]
+        [--jobs 2] [--work FOLDER] [--readme]
 
 Five outer folds, as often as `--repeats` says; whatever a method chooses it chooses on the training
 part alone. Classes: ROC AUC (of several: each against the rest, the mean) and accuracy. Values:
@@ -51,7 +51,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
-from benchmarks._timing import write
+from benchmarks._readme import markdown, put
+from benchmarks._timing import plain, write
 from benchmarks.papers.runner import run_all
 from sknninterp import TorchMLPClassifierCV, TorchMLPRegressorCV, table_preprocessor
 from sknninterp.datasets import (
@@ -304,6 +305,32 @@ def tables(results) -> dict[str, pd.DataFrame]:
     return {"means": means, "differences": pd.DataFrame(compared), "overall": overall}
 
 
+def readme_table(found: dict) -> str:
+    """Score of every method on every table, and whether it is another than ours for sure."""
+    methods = [row["method"] for row in found["overall"]]
+    scores = {(row["table"], row["method"]): row["score"] for row in found["means"]}
+    apart = {
+        (row["table"], row["method"]): np.sign(row["difference"])
+        for row in found["differences"]
+        if abs(row["difference"]) > row["interval"]
+    }
+    rows = []
+    for table in dict.fromkeys(row["table"] for row in found["means"]):
+        row = {"": table}
+        for method in methods:
+            score = scores.get((table, method))
+            # Beside ours: better (+) or worse (-) beyond the interval.
+            mark = {1.0: " -", -1.0: " +"}.get(apart.get((table, method)), "")
+            row[method] = "" if score is None else f"{score:.3f}{mark}"
+        rows.append(row)
+    ranks = {row["method"]: row["rank"] for row in found["overall"]}
+    seconds = {row["method"]: row["seconds"] for row in found["overall"]}
+    for name, values, digits in (("mean rank", ranks, 1), ("mean seconds", seconds, 1)):
+        told = {m: "" if values[m] is None else f"{values[m]:.{digits}f}" for m in methods}
+        rows.append({"": name, **told})
+    return markdown(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=1)
@@ -311,6 +338,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("real-tables-work"))
+    parser.add_argument("--readme", action="store_true")
     options = parser.parse_args()
     settings = {"repeats": options.repeats}
     results = run_all(
@@ -322,10 +350,10 @@ def main() -> None:
             wide = found["means"].pivot_table(index="table", columns="method", values=measure)
             print(f"\n{measure}\n{wide.round(3).to_string()}")
         print(found["overall"].round(2).to_string(index=False))
-    write(
-        "real_tables",
-        {"settings": settings, **{k: v.to_dict("records") for k, v in found.items()}},
-    )
+    records = {name: plain(frame) for name, frame in found.items()}
+    write("real_tables", {"settings": settings, **records})
+    if options.readme:
+        put("real tables", readme_table(records))
 
 
 if __name__ == "__main__":

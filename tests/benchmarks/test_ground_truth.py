@@ -81,3 +81,24 @@ def test_jobs_go_seed_by_seed():
         (1, "linear"),
         (1, "xor"),
     ]
+
+
+def test_no_permutations_of_many_columns(table, monkeypatch):
+    monkeypatch.setattr(ground_truth, "MOST_PERMUTED", 4)
+    _, rankings, _ = ground_truth.by_forest(table.X, table.y, 0)
+    assert list(rankings) == ["impurity"]
+
+
+def test_readme_table():
+    overall = [
+        {"method": m, "auroc": a, "precision": a, "accuracy": a, "seconds": 2.0}
+        for m, a in (("forest, impurity", 0.7), (ground_truth.OUR_RANKING, 0.9))
+    ]
+    differences = [
+        {"method": "forest, impurity", "auroc": d, "auroc_ci": 0.1} for d in (0.2, 0.3, 0.05, -0.2)
+    ]
+    text = ground_truth.readme_table({"overall": overall, "differences": differences})
+    assert text.splitlines()[2:] == [
+        "| network, gradient x input | 0.900 | 0.900 | 0.900 | 2.0 |  |",
+        "| forest, impurity | 0.700 | 0.700 | 0.700 | 2.0 | 2, 1, 1 |",
+    ]

@@ -36,18 +36,3 @@ def test_every_claim_is_found_in_what_is_committed():
     found = {row["what"] for row in peers.gather()}
     finished = {path.stem for path in peers.RESULTS.glob("*.json")}
     assert found == {claim.what for claim in peers.CLAIMS if claim.benchmark in finished}
-
-
-def test_the_readme_changes_between_its_marks_alone(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{peers.BEGIN}old\n{peers.END}after\n")
-    row = {"what": "x", "seconds": 2.0, "others": {"y": 3.0}}
-    peers.write_readme([row], readme)
-    text = readme.read_text()
-    assert text.startswith(f"before\n{peers.BEGIN}|")
-    assert text.endswith(f"{peers.END}after\n")
-    assert "| x | 2 s | y: 3 |" in text and "old" not in text
-    readme.write_text("no marks\n")
-    with pytest.raises(ValueError, match="lacks the marks"):
-        peers.write_readme([row], readme)
-    assert readme.read_text() == "no marks\n"

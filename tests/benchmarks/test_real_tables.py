@@ -88,3 +88,27 @@ def test_tables_of_results():
     # t of 4 degrees of freedom; 1/5 + (1/5) / (4/5).
     assert half == pytest.approx(2.776 * differences.std(ddof=1) * 0.45**0.5, rel=1e-3)
     assert mean == pytest.approx(0.1)
+
+
+def test_readme_table():
+    found = {
+        "overall": [
+            {"method": "network", "rank": 1.5, "seconds": 2.0},
+            {"method": "forest", "rank": 1.5, "seconds": None},
+        ],
+        "means": [
+            {"table": "heart", "method": "network", "score": 0.9},
+            {"table": "heart", "method": "forest", "score": 0.8},
+            {"table": "wine", "method": "network", "score": 0.9},
+            {"table": "wine", "method": "forest", "score": None},
+        ],
+        "differences": [
+            {"table": "heart", "method": "forest", "difference": 0.1, "interval": 0.05},
+        ],
+    }
+    assert real_tables.readme_table(found).splitlines()[2:] == [
+        "| heart | 0.900 | 0.800 - |",
+        "| wine | 0.900 |  |",
+        "| mean rank | 1.5 | 1.5 |",
+        "| mean seconds | 2.0 |  |",
+    ]
