@@ -23,12 +23,11 @@ X[bunch.categorical_features] = X[bunch.categorical_features].astype(object)
 X, X_test, y, y_test = train_test_split(X, y, stratify=y, random_state=0)
 
 search = TorchMLPClassifierCV(scoring="roc_auc", random_state=0).fit(X, y)
+tried = [params.values() for params in search.cv_results_["params"]]
 results = pd.DataFrame(
     {
-        "embedding": [
-            list(params.values())[0] or "none" for params in search.cv_results_["params"]
-        ],
-        "penalty": [list(params.values())[1] for params in search.cv_results_["params"]],
+        "embedding": [embedding or "none" for embedding, _ in tried],
+        "penalty": [penalty for _, penalty in tried],
         "AUC": search.cv_results_["mean_test_score"],
         "sd over folds": search.cv_results_["std_test_score"],
     }
