@@ -33,7 +33,8 @@ from benchmarks import designs
 from benchmarks._timing import plain, write
 from benchmarks.papers.runner import over_seeds, paired, run_all
 from benchmarks.real_tables import TABLES
-from sknninterp import GradientXInputExplainer, TorchMLPClassifierCV, table_preprocessor
+from sknninterp import GradientXInputExplainer, TorchMLPClassifier, table_preprocessor
+from sknninterp.estimators.mlp_cv import default_network
 
 FIXED = {"numeric_embedding": "piecewise", "input_penalty": 0.4}
 DEFAULT = "as it is"
@@ -43,6 +44,7 @@ VARIANTS = {
     "60 epochs, learning rate .003": {"max_epochs": 60, "lr": 3e-3},
     "early stopping and refit": {"max_epochs": 100, "early_stopping": True, "refit": True},
     "batches of 32": {"batch_size": 32},
+    "batches of 128": {"batch_size": 128},
     "no weight decay": {"weight_decay": 0.0},
     "weight decay 1": {"weight_decay": 1.0},
     "32 neurons": {"hidden_layer_sizes": (32,)},
@@ -87,8 +89,8 @@ def smooth_clip(X):
     return X / np.sqrt(1 + (X / 3) ** 2)
 
 
-def model(variant: str):
-    network = TorchMLPClassifierCV()._new_default()[-1]
+def model(variant: str, n_samples: int):
+    network = default_network(TorchMLPClassifier, n_samples)[-1]
     network.set_params(**{**FIXED, **VARIANTS[variant]}, random_state=0)
     preprocessor = table_preprocessor()
     if variant == "robust scaling":
@@ -103,13 +105,13 @@ def model(variant: str):
 
 
 def fit(variant, X, y):
-    found = model(variant)
+    found = model(variant, len(y))
     if variant != "label smoothing .1":
         return found.fit(X, y)
     n_classes = y.max() + 1
     copies = [(y + shift) % n_classes for shift in range(n_classes)]
     weights = [1 - 0.1 + 0.1 / n_classes] + [0.1 / n_classes] * (n_classes - 1)
-    found[-1].set_params(batch_size=128 * n_classes)
+    found[-1].set_params(batch_size=found[-1].batch_size * n_classes)
     return found.fit(
         pd.concat([X] * n_classes),
         np.concatenate(copies),

@@ -98,7 +98,7 @@ class Search(ABC):
         """
         X = as_table(X)
         validate_data(self, X, y, skip_check_array=True)
-        self._sample_shape = tuple(X.shape[1:])
+        self._sample_shape, self._n_samples = tuple(X.shape[1:]), X.shape[0]
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(X, y)
         candidates = self._candidates()

@@ -19,7 +19,8 @@ __all__ = ["TorchMLPClassifierCV", "TorchMLPRegressorCV"]
 _EMBEDDING, _PENALTY = "numeric_embedding", "input_penalty"
 # Twenty numbers in place of each of more columns take long, and such tables have few samples.
 _MOST_EMBEDDED_COLUMNS = 2_000
-# As a benchmark chose them.
+# As a benchmark chose them; batches so that an epoch has about eight steps.
+_BATCH_SIZES, _STEPS = (32, 128), 8
 _TRAINING = {
     "hidden_layer_sizes": (64,),
     "optimizer": "adamw",
@@ -29,6 +30,25 @@ _TRAINING = {
     "dtype": "float32",
     "n_networks": 10,
 }
+
+
+def default_network(kind: type, n_samples: int):
+    """The network that is searched where none is given.
+
+    Parameters
+    ----------
+    kind : type
+        `TorchMLPClassifier` or `TorchMLPRegressor`.
+    n_samples : int
+        To train on.
+
+    Returns
+    -------
+    Pipeline
+    """
+    least, most = _BATCH_SIZES
+    size = min(most, max(least, n_samples // _STEPS))
+    return make_pipeline(table_preprocessor(), kind(**_TRAINING, batch_size=size))
 
 
 class _InputSearch(Search):
@@ -66,7 +86,7 @@ class _InputSearch(Search):
         self.random_state = random_state
 
     def _new_default(self):
-        return make_pipeline(table_preprocessor(), self._default(**_TRAINING))
+        return default_network(self._default, getattr(self, "_n_samples", 0))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -130,7 +150,8 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
     ----------
     estimator : TorchMLPClassifier, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is what did best in a benchmark: ten
-        networks of 64 neurons, trained by AdamW for 30 epochs, behind `table_preprocessor`.
+        networks of 64 neurons, trained by AdamW for 30 epochs of about eight batches, of 32 to
+        128 samples, behind `table_preprocessor`.
     numeric_embeddings : "auto", or list of {None, "spline", "piecewise", "periodic"} or callable, \
             default="auto"
         To try as `numeric_embedding`. "auto" is None and "piecewise", of more than 2,000 columns
@@ -227,7 +248,8 @@ class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
     ----------
     estimator : TorchMLPRegressor, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is what did best in a benchmark: ten
-        networks of 64 neurons, trained by AdamW for 30 epochs, behind `table_preprocessor`.
+        networks of 64 neurons, trained by AdamW for 30 epochs of about eight batches, of 32 to
+        128 samples, behind `table_preprocessor`.
     numeric_embeddings : "auto", or list of {None, "spline", "piecewise", "periodic"} or callable, \
             default="auto"
         To try as `numeric_embedding`. "auto" is None and "piecewise", of more than 2,000 columns

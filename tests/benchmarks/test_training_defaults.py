@@ -30,7 +30,7 @@ def test_variants(table, variant):
 
 
 def test_every_variant_is_another_network(table):
-    told = {str(training_defaults.model(variant)) for variant in training_defaults.VARIANTS}
+    told = {str(training_defaults.model(variant, 400)) for variant in training_defaults.VARIANTS}
     # Label smoothing is in the samples.
     assert len(told) == len(training_defaults.VARIANTS) - 1
 

@@ -19,6 +19,7 @@ from sknninterp import (
     TorchMLPRegressor,
     TorchMLPRegressorCV,
 )
+from sknninterp.estimators.mlp_cv import default_network
 
 QUICK = {"hidden_layer_sizes": (16,), "max_epochs": 25, "lr": 0.02, "optimizer": "adamw"}
 EFFECTS = {
@@ -131,3 +132,33 @@ def test_before_it_is_fitted():
     for name in ("best_input_penalty_", "best_numeric_embedding_", "classes_"):
         with pytest.raises(NotFittedError):
             getattr(search, name)
+
+
+@pytest.mark.parametrize(("n_samples", "size"), [(40, 32), (400, 50), (5000, 128)])
+def test_the_default_network_has_batches_for_its_samples(n_samples, size):
+    network = default_network(TorchMLPRegressor, n_samples)[-1]
+    assert isinstance(network, TorchMLPRegressor) and network.batch_size == size
+
+
+def test_a_table_as_it_comes():
+    X, y = table("bent")
+    X["site"] = np.where(y > 0, "left", "right")
+    X.loc[::5, "g3"] = np.nan
+    search = TorchMLPClassifierCV(
+        numeric_embeddings=[None], input_penalties=[0.4], cv=2, random_state=0
+    ).fit(X, y > 0)
+    assert search.score(X, y > 0) > 0.95
+    assert len(search.best_estimator_[-1].networks_) == 10
+    assert search.best_estimator_[-1].batch_size == 300 // 8
+    importances = GradientXInputExplainer(search).fit(X).feature_importances_
+    assert importances.argmax() == list(X.columns).index("site")
+
+
+@pytest.mark.parametrize(("most", "tried"), [(12, {None, "piecewise"}), (11, {None})])
+def test_bins_of_many_columns_are_not_tried(most, tried, monkeypatch):
+    monkeypatch.setattr("sknninterp.estimators.mlp_cv._MOST_EMBEDDED_COLUMNS", most)
+    X, y = table("bent", 60)
+    search = TorchMLPRegressorCV(
+        TorchMLPRegressor(**{**QUICK, "max_epochs": 2}), input_penalties=[0.1], cv=2, refit=False
+    ).fit(X, y)
+    assert set(search.cv_results_["param_numeric_embedding"]) == tried
