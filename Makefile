@@ -13,6 +13,7 @@ PIP_INSTALL = $(PY) -m pip install $(PIP_QUIET) --disable-pip-version-check -c c
 REQUIREMENTS := pyproject.toml constraints.txt
 DEMO_ENV := $(VENV)/.installed-demo
 TEST_ENV := $(VENV)/.installed-test
+DOCS_ENV := $(VENV)/.installed-docs
 
 # Small networks and matrices are fastest on one thread, and the test workers are processes already.
 PYTEST := OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m pytest
@@ -20,7 +21,7 @@ WORKERS ?= auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-readmission test coverage lint types format bench clean distclean
+.PHONY: help demo demo-readmission test coverage lint types docs format bench clean distclean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -46,6 +47,9 @@ lint: $(TEST_ENV) ## style, formatting and the direction of imports
 types: $(TEST_ENV) ## mypy, advisory
 	@$(PY) -m mypy
 
+docs: $(DOCS_ENV) ## the documentation, into docs/_build/html; the examples are run
+	@OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
 format: $(TEST_ENV) ## rewrite the code in the house style
 	@$(PY) -m ruff check --fix --quiet
 	@$(PY) -m ruff format
@@ -57,7 +61,8 @@ bench: $(TEST_ENV) ## how to run the benchmarks
 
 clean: ## remove what the other targets wrote, but keep .venv
 	rm -rf build dist *.egg-info demo-output demo-readmission-output htmlcov .coverage .coverage.* \
-	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache \
+	    docs/_build docs/auto_examples docs/generated docs/sg_execution_times.rst
 	find benchmarks docs examples sknninterp tests -type d -name __pycache__ -prune \
 	    -exec rm -rf {} + 2>/dev/null || true
 
@@ -78,4 +83,9 @@ $(DEMO_ENV): $(REQUIREMENTS) | $(PY)
 $(TEST_ENV): $(REQUIREMENTS) $(DEMO_ENV)
 	@echo "Installing the development tools into $(VENV) ..."
 	@$(PIP_INSTALL) -e '.[dev,plots,report,compare]'
+	@touch $@
+
+$(DOCS_ENV): $(REQUIREMENTS) $(TEST_ENV)
+	@echo "Installing Sphinx into $(VENV) ..."
+	@$(PIP_INSTALL) -e '.[docs]'
 	@touch $@

@@ -88,7 +88,9 @@ def load_heart_disease(
         target : Series or ndarray of shape (303,), int64
             1 for disease.
         feature_names, target_names, categorical_features : list of str
+            In the order of the columns, and of the classes.
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------
@@ -152,7 +154,9 @@ def load_pima_diabetes(
         target : Series or ndarray of shape (768,), int64
             1 for diabetes.
         feature_names, target_names : list of str
+            In the order of the columns, and of the classes or values.
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------

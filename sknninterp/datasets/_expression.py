@@ -147,7 +147,9 @@ def load_beat_aml(
         clinical : DataFrame of shape (n_patients, 94)
             The clinical record of each patient's first specimen, as released.
         feature_names, target_names : list of str
+            In the order of the columns, and of the classes or values.
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------
@@ -243,6 +245,7 @@ def load_gene_expression(
         genes : ndarray of shape (n_features,), str
             The gene symbol of each column, "" for none; with "golub" always.
         target_names : list of str
+            The classes.
         known_genes : dict of str to list of str
             Genes known to be higher in a class: symbols, and for "golub" the probe sets of the
             study's 50 informative genes. Those for "p53" are targets that p53 switches on, so
@@ -252,6 +255,7 @@ def load_gene_expression(
         description : ndarray of shape (n_features,), str
             With "golub" only: what the probe set stands for.
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------

@@ -150,7 +150,9 @@ def load_mnist(
         feature_names : list of str
             "pixel_<row>_<column>", in the order of the flat data.
         target_names : list of str
+            "0" to "9".
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------
@@ -212,6 +214,7 @@ def load_fashion_mnist(
         target_names : list of str
             "T-shirt/top", "Trouser", ..., "Ankle boot".
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------
@@ -274,6 +277,7 @@ def load_cifar10(
         target_names : list of str
             "airplane", "automobile", ..., "truck".
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------

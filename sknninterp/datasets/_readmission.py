@@ -125,7 +125,9 @@ def load_diabetes_readmission(
         groups : Series of shape (n_encounters,), int64
             The patient, `patient_nbr`.
         feature_names, target_names : list of str
+            In the order of the columns, and of the classes or values.
         DESCR, source, licence : str
+            Of the data.
 
     Raises
     ------

@@ -91,11 +91,10 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         Share of `max_epochs` between which neurons are removed; the rest is recovery.
     target_layers : "all", int, str or a list of these, default="all"
         Hidden layers to tune, by index or name.
-    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "influence", "random"} or \
-            callable, default="kl"
-        What decides which neurons go. A callable takes a
-        :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
-        layers, the highest to go first.
+    criterion : str or callable, default="kl"
+        What decides which neurons go: "kl", "magnitude", "apoz", "taylor", "selectivity",
+        "influence" or "random". A callable takes a :class:`sknninterp.nn.criteria.TuningData` and
+        returns one score per neuron for each of its layers, the highest to go first.
     target_distribution : str or object with a method `cdf`, default="auto"
         For "kl": "auto" takes what suits each layer's activation; an activation's name takes what
         suits that one, an error on a layer whose activation wants another; or a frozen
@@ -335,11 +334,10 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         Share of `max_epochs` between which neurons are removed; the rest is recovery.
     target_layers : "all", int, str or a list of these, default="all"
         Hidden layers to tune, by index or name.
-    criterion : {"kl", "magnitude", "apoz", "taylor", "selectivity", "influence", "random"} or \
-            callable, default="kl"
-        What decides which neurons go. A callable takes a
-        :class:`sknninterp.nn.criteria.TuningData` and returns one score per neuron for each of its
-        layers, the highest to go first.
+    criterion : str or callable, default="kl"
+        What decides which neurons go: "kl", "magnitude", "apoz", "taylor", "selectivity",
+        "influence" or "random". A callable takes a :class:`sknninterp.nn.criteria.TuningData` and
+        returns one score per neuron for each of its layers, the highest to go first.
     target_distribution : str or object with a method `cdf`, default="auto"
         For "kl": "auto" takes what suits each layer's activation; an activation's name takes what
         suits that one, an error on a layer whose activation wants another; or a frozen

@@ -146,17 +146,18 @@ def enrichment(
         One row a tested set, those with the smallest p-values ("prerank": q-values) first. The
         index is its name, the columns:
 
-        n_genes, n_missing : genes of the set that are in the background, and that are not.
-        n_hits, genes : "ora", the genes of the set at the top; "prerank", its leading edge, those
-            up to the largest deviation. A tuple, the first of the ranking first (the last one if
-            the score is negative).
-        expected, fold_enrichment : "ora", mean number of hits by chance, and `n_hits` over it.
-        es, nes : "prerank", the enrichment score, and this over the mean magnitude of those of the
-            same sign in the null distribution.
-        p_value : for "prerank", among the null scores of the same sign; never zero, since the
-            observed score counts as one of them.
-        q_value : "ora", Benjamini and Hochberg's adjusted p-value; "prerank", the false discovery
-            rate of [1]_ over the normalised scores of all sets, monotone in these.
+        - `n_genes`, `n_missing`: genes of the set that are in the background, and that are not.
+        - `n_hits`, `genes`: "ora", the genes of the set at the top; "prerank", its leading edge,
+          those up to the largest deviation. A tuple, the first of the ranking first (the last one
+          if the score is negative).
+        - `expected`, `fold_enrichment`: "ora", mean number of hits by chance, and `n_hits` over
+          it.
+        - `es`, `nes`: "prerank", the enrichment score, and this over the mean magnitude of those
+          of the same sign in the null distribution.
+        - `p_value`: for "prerank", among the null scores of the same sign; never zero, since the
+          observed score counts as one of them.
+        - `q_value`: "ora", Benjamini and Hochberg's adjusted p-value; "prerank", the false
+          discovery rate of [1]_ over the normalised scores of all sets, monotone in these.
 
     Raises
     ------

@@ -81,7 +81,7 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         Of all intervals.
     importance_getter : str or callable, default="auto"
         Where the importances of an estimator that is no explainer are, as for scikit-learn's
-        `SelectFromModel`, such as "named_steps.lasso.coef_" of a pipeline. "auto" looks into a
+        `SelectFromModel`, such as ``"named_steps.lasso.coef_"`` of a pipeline. "auto" looks into a
         pipeline's last step and a search's best estimator, too.
     n_jobs : int, default=None
         Processes. The results do not depend on it, but for rounding. Each trains its share of plain

@@ -43,8 +43,8 @@ class InfluentialScores(BaseExplainer):
     how X was scaled. Scores are towards the logits, before a softmax or sigmoid.
 
     Dense and convolutional networks with batch norm, pooling, residual sums and concatenation are
-    understood; anything else is an error that names it. See :class:`sknninterp.nn.influence.\
-Influence` for how each is taken.
+    understood; anything else is an error that names it. How each is taken is told by
+    :class:`sknninterp.nn.influence.Influence`.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def _sample_sum(values: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def magnitude(data: TuningData) -> list[Tensor]:
-    """Small weights first: minus |W_in| times |W_out|, L1 norms over a neuron's connections."""
+    """Small weights first: minus the L1 norms of a neuron's weights in, times those out."""
     scores = []
     for layer in data.layers:
         norm_in = layer.weighted.weight.detach().abs().flatten(1).sum(1).double()
@@ -109,7 +109,7 @@ def random(data: TuningData) -> list[Tensor]:
 
 
 def taylor(data: TuningData) -> list[Tensor]:
-    """Little effect on the loss first: minus |activation x gradient| (Molchanov et al. 2017)."""
+    """Little effect on the loss first: ``-|activation x gradient|`` (Molchanov et al. 2017)."""
     if data.loss is None:
         raise ValueError("criterion='taylor' needs a loss to take gradients of.")
     sums = [
@@ -159,7 +159,7 @@ def selectivity(data: TuningData) -> list[Tensor]:
 
 
 def influence(data: TuningData) -> list[Tensor]:
-    """Little influence on the outputs first: minus mean |influential score|, summed over outputs.
+    """Little influence on the outputs first: minus mean magnitudes of scores, over outputs.
 
     Of a channel the scores of all positions are summed before the magnitude is taken. See
     :mod:`sknninterp.nn.influence` (Jung, Shin, Kwon).

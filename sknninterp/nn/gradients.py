@@ -64,7 +64,7 @@ def run_logits(graph: Graph, x: Tensor) -> Tensor:
 def gradients(
     graph: Graph, x: Tensor, rows: Tensor | None = None, source: Node | None = None
 ) -> Tensor:
-    """Gradients of weighted sums of the logits, all with one way forward [1]_.
+    """Gradients of weighted sums of the logits, all with one way forward [1].
 
     Logits are taken before a closing softmax or sigmoid. At a kink, and among equal maxima of a
     pool, the gradient is the one that torch takes.
@@ -129,7 +129,7 @@ def integrated_gradients(
 ) -> Tensor:
     r"""Integrated gradients: the mean gradient on the way from a baseline, times the distance.
 
-    (x - x') \int_0^1 df(x' + a (x - x')) / dx da, eq. 1 of [2]_. The sum over the input is
+    (x - x') \int_0^1 df(x' + a (x - x')) / dx da, eq. 1 of [2]. The sum over the input is
     f(x) - f(x'), but for the error of the quadrature; a linear network has none. The layers before
     the first activation are linear: they are passed twice on the way forward and once on the way
     back, whatever the number of steps.

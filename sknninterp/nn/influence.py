@@ -1,10 +1,11 @@
 """Influential scores: how much of one layer's nodes comes from another layer's nodes.
 
-One step from layer l to l + 1 is J[i, j] = w_ij L_i / sum_i |w_ij L_i| with the values L of the
-layer's nodes after their activation; scores between any two layers are the product of the steps
-[1]_. The product is taken from the target's side, R_l = L_l * (W_l (R_{l+1} / (|W_l|' |L_l|))), so
-that no step's matrix is ever made: of a convolution the denominator is a convolution of |L| with
-|W|, and the step back a transposed convolution. The denominators are shared by all targets.
+One step from layer l to l + 1 is ``J[i, j] = w_ij L_i / sum_i |w_ij L_i|`` with the values L of
+the layer's nodes after their activation; scores between any two layers are the product of the steps
+[1]_. The product is taken from the target's side, ``R_l = L_l * (W_l (R_{l+1} / (|W_l|' |L_l|)))``,
+so that no step's matrix is ever made: of a convolution the denominator is a convolution of ``|L|``
+with ``|W|``, and the step back a transposed convolution. The denominators are shared by all
+targets.
 
 References
 ----------

@@ -42,7 +42,7 @@ GARSON_VARIANTS = ("product", "garson1991", "goh1995")
 def weight_product(graph: Graph, absolute: bool = False, max_pool: str = "error") -> Tensor:
     r"""Product of all weights, P = W_1 W_2 ... W_N, from each input to each output.
 
-    The signed product is Olden's connection weights [2]_; biases play no part, batch norm counts as
+    The signed product is Olden's connection weights [2]; biases play no part, batch norm counts as
     the scale it is, branches of a residual add are summed. It is made from the side of the
     outputs, so that no factor is wider than the number of outputs.
 
@@ -113,9 +113,9 @@ def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> T
     ----------
     graph : Graph
     variant : {"product", "garson1991", "goh1995"}, default="product"
-        "product": \|W_1\| \|W_2\| ... \|W_N\|, the baseline of [1]_. "garson1991": shares of each
-        neuron's input, layer by layer, times \|W_N\| [3]_. "goh1995": the same without the output
-        weights, which cancel [4]_ (what R's NeuralNetTools computes). Batch norm before an
+        "product": \|W_1\| \|W_2\| ... \|W_N\|, the baseline of [1]. "garson1991": shares of each
+        neuron's input, layer by layer, times \|W_N\| [3]. "goh1995": the same without the output
+        weights, which cancel [4] (what R's NeuralNetTools computes). Batch norm before an
         activation belongs to the layer before it.
     max_pool : {"error", "average"}, default="error"
         As in :func:`weight_product`.
@@ -186,7 +186,7 @@ def _normalised(rows: Tensor) -> Tensor:
 
 
 def personalized_product(x: Tensor, product: Tensor, signed: bool = False) -> Tensor:
-    r"""Contributions phi[n, i, c] = x[n, i] \|P[i, c]\|, the summands of eq. 2 of [1]_.
+    r"""Contributions phi[n, i, c] = x[n, i] \|P[i, c]\|, the summands of eq. 2 of [1].
 
     Parameters
     ----------
@@ -215,7 +215,7 @@ def interactions(
     x: Tensor | None = None,
     block: int = 1024,
 ) -> list[tuple[int, int, float]]:
-    r"""The strongest pairwise interactions by weights [5]_.
+    r"""The strongest pairwise interactions by weights [5].
 
     The strength of (i, j) is sum_h \|(W_2 ... W_N)_h\| min(\|W_1[i, h]\|, \|W_1[j, h]\|), summed
     over the outputs, or for one; personalised, it is multiplied by the mean of \|x_i x_j\|. Pairs

@@ -1,0 +1,86 @@
+"""The documentation: every public name has its page, links are good, and the guide's code runs."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import sknninterp
+from sknninterp import datasets, distributed, evaluation, plotting
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("**/*.rst"))
+PAGES = [
+    p for p in PAGES if not {"generated", "auto_examples", "_build", "_templates"} & set(p.parts)
+]
+
+
+def listed() -> dict[str, set[str]]:
+    """Names of the API reference, by module."""
+    found, module = {}, None
+    for line in (ROOT / "docs" / "api.rst").read_text(encoding="utf-8").splitlines():
+        if match := re.match(r"\.\. currentmodule:: (\S+)", line):
+            module = match[1]
+        elif match := re.match(r"    (\w+)$", line):
+            found.setdefault(module, set()).add(match[1])
+    return found
+
+
+@pytest.mark.parametrize("module", [sknninterp, evaluation, plotting, datasets, distributed])
+def test_every_public_name_is_in_the_reference(module):
+    # What two modules offer is listed under one of them, or both.
+    elsewhere = set(evaluation.__all__) if module is sknninterp else set()
+    assert set(module.__all__) - elsewhere <= listed()[module.__name__] <= set(module.__all__)
+
+
+def test_every_name_of_the_reference_is_there():
+    for module, names in listed().items():
+        for name in names:
+            if not hasattr(importlib.import_module(module), name):
+                importlib.import_module(f"{module}.{name}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_of_a_page(page):
+    text = page.read_text(encoding="utf-8")
+    for name in re.findall(r":ref:`sphx_glr_auto_examples_(plot_\w+\.py)`", text):
+        assert (ROOT / "examples" / name).exists(), name
+    for target in re.findall(r":doc:`(?:[^`<]*<)?([^`>]+)>?`", text):
+        base = ROOT / "docs" if target.startswith("/") else page.parent
+        assert (base / f"{target.lstrip('/')}.rst").exists(), target
+    for path in re.findall(r":(?:class|func|meth|mod):`~?(sknninterp[\w.]+)`", text):
+        found, parts = sknninterp, path.split(".")[1:]
+        for part in parts:
+            if not hasattr(found, part):
+                importlib.import_module(f"{found.__name__}.{part}")
+            found = getattr(found, part)
+
+
+def test_every_page_is_in_a_table_of_contents():
+    told = " ".join(page.read_text(encoding="utf-8") for page in PAGES if page.stem == "index")
+    for page in PAGES:
+        assert page.stem == "index" or re.search(rf"^ +/?(guide/)?{page.stem}$", told, re.M)
+
+
+def code_blocks():
+    guide = [page for page in PAGES if page.parent.name == "guide"]
+    return [
+        pytest.param(block, id=f"{page.stem}-{number}")
+        for page in guide
+        for number, block in enumerate(
+            re.findall(
+                r"\.\. code-block:: python\n\n((?:(?:    .*)?\n)+)",
+                page.read_text(encoding="utf-8"),
+            )
+        )
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("block", code_blocks())
+def test_code_of_the_guide_runs(block):
+    code = re.sub("^    ", "", block, flags=re.M)
+    exec(compile(code, "guide", "exec"), {"__name__": "guide"})
