@@ -63,7 +63,11 @@ def test_every_page_is_in_a_table_of_contents():
     told = " ".join(page.read_text(encoding="utf-8") for page in PAGES if page.stem == "index")
     for page in PAGES:
         generated = page.stem == "sg_execution_times"
-        assert generated or page.stem == "index" or re.search(rf"^ +/?(guide/)?{page.stem}$", told, re.M)
+        assert (
+            generated
+            or page.stem == "index"
+            or re.search(rf"^ +/?(guide/)?{page.stem}$", told, re.M)
+        )
 
 
 def code_blocks():

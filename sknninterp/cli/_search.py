@@ -81,7 +81,7 @@ def find_configuration(problem: Problem, train: np.ndarray, settings: Settings) 
         best = trials.best
         for rate in rates[1:]:
             trials.run(Configuration(best.embedding, best.penalty, rate))
-    return Search(pd.DataFrame(trials.lines), trials.best, len(rows), trials.n_left_out)
+    return Search(trials.table(), trials.best, len(rows), trials.n_left_out)
 
 
 def only_configuration(problem: Problem, settings: Settings) -> Configuration:
@@ -126,6 +126,11 @@ class _Trials:
     def best(self) -> Configuration:
         line = max(self.lines, key=lambda line: line["mean"])
         return Configuration(line["embedding"], line["penalty"], line["rate"])
+
+    def table(self) -> pd.DataFrame:
+        """What was tried, a line each."""
+        embeddings = pd.Series([line["embedding"] for line in self.lines], dtype=object)
+        return pd.DataFrame(self.lines).assign(embedding=embeddings)
 
     def run(self, configuration: Configuration) -> None:
         """Score a configuration, unless that would take too long."""

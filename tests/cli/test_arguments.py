@@ -27,6 +27,18 @@ def test_rates_are_sorted_and_unique():
     assert parse("--pruning-rates", "0.5,0,.5").pruning_rates == (0.0, 0.5)
 
 
+def test_what_is_tried():
+    assert parse("--embeddings", "piecewise, none,piecewise").embeddings == ("piecewise", None)
+    assert parse("--input-penalties", "0.5,0,.5").input_penalties == (0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5H", 5400), ("45", 45)]
+)
+def test_a_budget_has_a_unit(text, seconds):
+    assert parse("--budget", text).budget == seconds
+
+
 def test_demo_takes_the_settings_of_its_data():
     arguments = make_parser().parse_args(["demo", "--out", "results", "--hidden", "8,4"])
     settings = Settings.of(arguments, target="diagnosis")

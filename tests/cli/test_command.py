@@ -9,7 +9,9 @@ import pytest
 from sknninterp.cli import _reading, main
 
 TINY = ["--hidden", "16", "--max-epochs", "40", "--runs", "2", "--pruning-rates", "0,0.5"]
-FAST = ["--quiet", "--pruning-rates", "0.5", "--runs", "1"]
+TINY += ["--input-penalties", "0,0.3"]
+PLAIN = ["--embeddings", "none", "--input-penalties", "0"]
+FAST = ["--quiet", "--pruning-rates", "0.5", "--runs", "1", *PLAIN]
 FILES = {
     *("ranking.csv", "explanations.csv", "scores.json"),
     *("ranking.png", "contributions.png", "training.png"),
@@ -28,7 +30,7 @@ def test_rank_finds_what_matters_and_tells(clinic_csv, tmp_path, capsys):
     assert written - {"tuning.png"} == FILES
     for name in written:
         assert f"  {name}  " in output.out
-    for step in ("Looking through the file", "Searching the pruning rate", "Fitting networks"):
+    for step in ("Looking through the file", "Choosing the network", "Fitting networks"):
         assert step in output.err
     ranking = pd.read_csv(tmp_path / "out" / "ranking.csv")
     assert set(ranking["feature"][:3]) == {"marker", "treatment", "stage"}
@@ -41,7 +43,7 @@ def test_rank_finds_what_matters_and_tells(clinic_csv, tmp_path, capsys):
 def test_same_seed_same_files_and_quiet_is_quiet(clinic_csv, tmp_path, capsys):
     for out in ("first", "second"):
         np.random.seed(len(out))  # noqa: NPY002 (the caller's random state does not matter)
-        assert rank(clinic_csv, tmp_path / out, "--quiet", "--seed", "3") == 0
+        assert rank(clinic_csv, tmp_path / out, "--quiet", *PLAIN, "--seed", "3") == 0
     assert capsys.readouterr() == ("", "")
     for name in ("ranking.csv", "explanations.csv"):
         first, second = ((tmp_path / out / name).read_bytes() for out in ("first", "second"))

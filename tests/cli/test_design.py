@@ -11,6 +11,7 @@ from sknninterp import ANTClassifier
 from sknninterp.cli import _design
 from sknninterp.cli._arguments import Settings
 from sknninterp.cli._design import (
+    Configuration,
     Schedule,
     folds,
     inner_network,
@@ -21,6 +22,8 @@ from sknninterp.cli._design import (
 from sknninterp.cli._messages import CommandError
 from sknninterp.cli._problem import prepare
 from sknninterp.explainers.columns import column_origins
+
+PLAIN = Configuration(None, 0.0, 0.0)
 
 
 @pytest.fixture
@@ -164,7 +167,7 @@ def test_more_rows_mean_fewer_epochs_and_larger_batches():
 
 def test_model_is_one_pipeline_with_the_settings_asked_for(problem, clinic):
     settings = Settings("outcome", hidden=(8, 4), max_epochs=3)
-    model = make_model(problem, settings, 500, 0.5)
+    model = make_model(problem, settings, 500, Configuration("piecewise", 0.3, 0.5))
     network = inner_network(clone(model).fit(problem.X, problem.y)[-1])
     assert isinstance(network, ANTClassifier)
     assert network.layer_sizes_ == [4, 2]
@@ -175,7 +178,7 @@ def test_model_is_one_pipeline_with_the_settings_asked_for(problem, clinic):
 def test_regression_scales_its_target(clinic):
     settings = Settings("length", drop=("visit", "outcome", "patient"), hidden=(16,))
     problem = prepare(clinic, settings)
-    model = make_model(problem, settings, 500, 0.0).fit(problem.X, problem.y)
+    model = make_model(problem, settings, 500, PLAIN).fit(problem.X, problem.y)
     assert model.score(problem.X, problem.y) > 0.5  # values of about 100, not of about 0
 
 
@@ -183,7 +186,7 @@ def test_weights_of_a_wide_table_decay_faster(problem):
     settings = Settings("outcome")
     n_columns = len(problem.numeric) + len(problem.categorical)
     decay = {
-        n_rows: inner_network(make_model(problem, settings, n_rows, 0.5)[-1]).weight_decay
+        n_rows: inner_network(make_model(problem, settings, n_rows, PLAIN)[-1]).weight_decay
         for n_rows in (n_columns - 1, n_columns)
     }
     assert decay[n_columns - 1] > decay[n_columns] > 0
