@@ -61,6 +61,10 @@ def test_demo_takes_the_settings_of_its_data():
         ("--test-size", "few", "between 0 and 1, got 'few'"),
         ("--explainer", "shap", "invalid choice: 'shap'"),
         ("--task", "both", "invalid choice: 'both'"),
+        ("--budget", "soon", "a time such as 90s"),
+        ("--budget", "0m", "a time such as 90s"),
+        ("--embeddings", "none,spline", "none and piecewise, got 'spline'"),
+        ("--input-penalties", "-1", "0 or more"),
         ("--color", "red", "unrecognized arguments: --color red"),
     ],
 )

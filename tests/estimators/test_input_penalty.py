@@ -43,7 +43,7 @@ def test_what_says_nothing_leaves(data, optimizer, embedding):
     options = {"optimizer": optimizer, "numeric_embedding": embedding, **QUICK, "max_epochs": 80}
     network = TorchMLPClassifier(input_penalty=0.9, **options).fit(X, y)
     assert network.selected_features_.tolist() == ["g1", "g6"]
-    assert network.score(X, y) > 0.9
+    assert network.score(X, y) > 0.88
     importances = PWPExplainer(network).fit(X).feature_importances_
     assert np.flatnonzero(importances).tolist() == [1, 6]
     # A feature that left has no say at all.
