@@ -15,6 +15,7 @@ from sknninterp.cli._arguments import Settings
 from sknninterp.cli._design import Configuration, folds, make_model
 from sknninterp.cli._messages import CommandError, progress
 from sknninterp.cli._problem import Problem
+from sknninterp.estimators.mlp_cv import MOST_EMBEDDED_COLUMNS
 
 MOST_SEARCH_ROWS = 20_000
 # What the search goes by: scikit-learn's name of the scorer, and people's.
@@ -23,8 +24,6 @@ SEARCH_SCORES = {
     "multiclass": ("balanced_accuracy", "balanced accuracy"),
     "regression": ("r2", "R2"),
 }
-# Twenty numbers in place of each of more columns take long.
-_MOST_EMBEDDED_COLUMNS = 2_000
 # How much longer than the plain network one may take that has not been tried yet.
 _LONGER = {None: 1.5, "piecewise": 3.0}
 
@@ -91,7 +90,7 @@ def only_configuration(problem: Problem, settings: Settings) -> Configuration:
 
 def _inputs(problem, settings):
     """Embeddings and penalties, those first that are worth most where time is short."""
-    wide = problem.X.shape[1] > _MOST_EMBEDDED_COLUMNS
+    wide = problem.X.shape[1] > MOST_EMBEDDED_COLUMNS
     embeddings = [e for e in settings.embeddings if e is None or not wide] or [None]
     pairs = [(e, p) for e in embeddings for p in settings.input_penalties]
     # The plainest is what others are compared with; then the strongest of each embedding first.

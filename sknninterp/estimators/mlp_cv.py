@@ -17,9 +17,9 @@ from sknninterp.nn.embeddings import EMBEDDINGS
 __all__ = ["TorchMLPClassifierCV", "TorchMLPRegressorCV"]
 
 _EMBEDDING, _PENALTY = "numeric_embedding", "input_penalty"
-# Twenty numbers in place of each of more columns take long, and such tables have few samples.
-_MOST_EMBEDDED_COLUMNS = 2_000
-# As a benchmark chose them; batches so that an epoch has about eight steps.
+# Nine numbers in place of each of more columns take long, and such tables have few samples.
+MOST_EMBEDDED_COLUMNS = 2_000
+# See benchmarks.training_defaults; batches so that an epoch has about eight steps.
 _BATCH_SIZES, _STEPS = (32, 128), 8
 _TRAINING = {
     "hidden_layer_sizes": (64,),
@@ -99,7 +99,7 @@ class _InputSearch(Search):
     def _candidates(self):
         embeddings = self.numeric_embeddings
         if embeddings == "auto":
-            few = math.prod(self._sample_shape) <= _MOST_EMBEDDED_COLUMNS
+            few = math.prod(self._sample_shape) <= MOST_EMBEDDED_COLUMNS
             embeddings = (None, "piecewise") if few else (None,)
         embeddings = list(embeddings)
         unknown = [e for e in embeddings if e not in (None, *EMBEDDINGS) and not callable(e)]

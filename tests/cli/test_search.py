@@ -71,7 +71,7 @@ def test_a_single_configuration_is_not_searched(problem, train):
 
 
 def test_many_columns_are_read_as_they_are(problem, train, monkeypatch):
-    monkeypatch.setattr(_search, "_MOST_EMBEDDED_COLUMNS", 3)
+    monkeypatch.setattr(_search, "MOST_EMBEDDED_COLUMNS", 3)
     search = find_configuration(problem, train, SETTINGS)
     assert set(search.table["embedding"]) == {None}
     bins_only = replace(SETTINGS, embeddings=("piecewise",))

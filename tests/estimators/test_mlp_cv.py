@@ -156,7 +156,7 @@ def test_a_table_as_it_comes():
 
 @pytest.mark.parametrize(("most", "tried"), [(12, {None, "piecewise"}), (11, {None})])
 def test_bins_of_many_columns_are_not_tried(most, tried, monkeypatch):
-    monkeypatch.setattr("sknninterp.estimators.mlp_cv._MOST_EMBEDDED_COLUMNS", most)
+    monkeypatch.setattr("sknninterp.estimators.mlp_cv.MOST_EMBEDDED_COLUMNS", most)
     X, y = table("bent", 60)
     search = TorchMLPRegressorCV(
         TorchMLPRegressor(**{**QUICK, "max_epochs": 2}), input_penalties=[0.1], cv=2, refit=False
