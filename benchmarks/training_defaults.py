@@ -40,7 +40,8 @@ FIXED = {"numeric_embedding": "piecewise", "input_penalty": 0.4}
 DEFAULT = "as it is"
 VARIANTS = {
     DEFAULT: {},
-    "20 epochs, learning rate .008": {"max_epochs": 20, "lr": 8e-3},
+    "10 epochs, learning rate .015": {"max_epochs": 10, "lr": 15e-3},
+    "30 epochs, learning rate .005": {"max_epochs": 30, "lr": 5e-3},
     "60 epochs, learning rate .003": {"max_epochs": 60, "lr": 3e-3},
     "early stopping and refit": {"max_epochs": 100, "early_stopping": True, "refit": True},
     "batches of 32": {"batch_size": 32},

@@ -24,9 +24,9 @@ _BATCH_SIZES, _STEPS = (32, 128), 8
 _TRAINING = {
     "hidden_layer_sizes": (64,),
     "optimizer": "adamw",
-    "lr": 5e-3,
+    "lr": 8e-3,
     "weight_decay": 0.3,
-    "max_epochs": 30,
+    "max_epochs": 20,
     "dtype": "float32",
     "n_networks": 10,
 }
@@ -150,7 +150,7 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
     ----------
     estimator : TorchMLPClassifier, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is what did best in a benchmark: ten
-        networks of 64 neurons, trained by AdamW for 30 epochs of about eight batches, of 32 to
+        networks of 64 neurons, trained by AdamW for 20 epochs of about eight batches, of 32 to
         128 samples, behind `table_preprocessor`.
     numeric_embeddings : "auto", or list of {None, "spline", "piecewise", "periodic"} or callable, \
             default="auto"
@@ -248,7 +248,7 @@ class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
     ----------
     estimator : TorchMLPRegressor, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is what did best in a benchmark: ten
-        networks of 64 neurons, trained by AdamW for 30 epochs of about eight batches, of 32 to
+        networks of 64 neurons, trained by AdamW for 20 epochs of about eight batches, of 32 to
         128 samples, behind `table_preprocessor`.
     numeric_embeddings : "auto", or list of {None, "spline", "piecewise", "periodic"} or callable, \
             default="auto"
