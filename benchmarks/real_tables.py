@@ -167,7 +167,7 @@ def by_pytabkit(name):
     def make(regression, seed):
         import pytabkit
 
-        kind = getattr(pytabkit, f"{name}_TD_{'Regressor' if regression else 'Classifier'}")
+        kind = getattr(pytabkit, f"{name}_{'Regressor' if regression else 'Classifier'}")
         return kind(device="cpu", random_state=seed, n_threads=1, verbosity=0)
 
     return make
@@ -179,8 +179,8 @@ METHODS = {
     "forest": by_forest,
     "boosting": by_boosting,
     "sklearn MLP": by_sklearn_mlp,
-    "RealMLP": by_pytabkit("RealMLP"),
-    "TabM": by_pytabkit("TabM"),
+    "RealMLP": by_pytabkit("RealMLP_TD"),
+    "TabM": by_pytabkit("TabM_D"),
 }
 NEEDS_PYTABKIT = ("RealMLP", "TabM")
 
@@ -229,6 +229,8 @@ def run(job):
     X_train, X_test = X.iloc[train], X.iloc[test]
     if job["method"] in ("boosting", *NEEDS_PYTABKIT):
         X_train, X_test = as_categories(X_train, X_test)
+    if job["method"] in NEEDS_PYTABKIT:
+        X_train, X_test = filled(X_train, X_test)
     model = METHODS[job["method"]](is_regression(table), job["fold"])
     start = time.perf_counter()
     with warnings.catch_warnings():
@@ -256,6 +258,21 @@ def as_categories(X_train, X_test):
             for part in (X_train, X_test):
                 part[name] = part[name].astype("string").astype(object).astype(kind)
     return X_train, X_test
+
+
+def filled(X_train, X_test):
+    """No missing numbers or categories: medians, columns that tell where, an own category."""
+    numbers = X_train.columns[[pd.api.types.is_numeric_dtype(kind) for kind in X_train.dtypes]]
+    medians = X_train[numbers].median().fillna(0)
+    some = X_train[numbers].isna().any()
+    parts = []
+    for X in (X_train, X_test):
+        missing = X[some[some].index].isna().astype(float).add_suffix(" missing")
+        kinds = X.drop(columns=numbers).apply(
+            lambda column: column.cat.add_categories("missing").fillna("missing")
+        )
+        parts.append(pd.concat([X[numbers].fillna(medians), missing, kinds], axis=1))
+    return parts
 
 
 def chosen(model) -> dict:

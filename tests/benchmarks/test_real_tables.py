@@ -56,6 +56,20 @@ def test_methods(tables, method):
     assert 0 < found.get("refit seconds", found["seconds"] / 2) < found["seconds"]
 
 
+def test_what_is_missing_is_filled_from_the_training_samples(tables):
+    X, _ = real_tables.TABLES[tables[0]]()
+    X.loc[3, "site"] = None
+    X_train, X_test = real_tables.as_categories(X.iloc[:60], X.iloc[60:])
+    filled = real_tables.filled(X_train, X_test)
+    for part, before in zip(filled, (X_train, X_test), strict=True):
+        assert not part.isna().any(axis=None)
+        assert list(part) == ["a", "b", "c", "c missing", "site"]
+        np.testing.assert_array_equal(part["c missing"], before["c"].isna())
+        assert set(part.loc[before["c"].isna(), "c"]) == {X_train["c"].median()}
+        assert part["site"].dtype == filled[0]["site"].dtype
+    assert filled[0].loc[3, "site"] == "missing"
+
+
 def test_folds_hold_every_sample_once_and_are_shared(tables):
     X, y = real_tables.TABLES[tables[0]]()
     tests = [real_tables.split(tables[0], X, y, fold)[1] for fold in range(10)]
