@@ -28,6 +28,18 @@ def _takes_chunks(estimator) -> bool:
     return True
 
 
+def _check_order(y) -> None:
+    """Raise a ValueError where labels are of types that cannot be sorted together."""
+    labels = np.asarray(y)
+    if labels.dtype != object:
+        return
+    try:
+        sorted(set(labels.ravel().tolist()))
+    except TypeError:
+        kinds = sorted({type(label).__name__ for label in labels.ravel()})
+        raise ValueError(f"y mixes labels of different types, {kinds}.") from None
+
+
 class ClassifierPart(ClassifierMixin):
     """What classifiers add to the base: labels, class weights, probabilities."""
 
@@ -70,6 +82,7 @@ class ClassifierPart(ClassifierMixin):
         """Labels as an array, one a sample."""
         if np.any(pd.isna(y)):
             raise ValueError("y holds missing labels.")
+        _check_order(y)
         check_classification_targets(y)
         several = np.ndim(y) > 1 and y.shape[1] > 1
         if several or (np.ndim(y) != 1 and type_of_target(y).startswith("multilabel")):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.feature_selection._base import _get_feature_importances
 
-from sknninterp.evaluation._checks import check_choice
+from sknninterp._typing import MatrixLike, Target
+from sknninterp.evaluation._checks import as_numbers, check_choice
 from sknninterp.evaluation._outputs import ExplainedOutput
 from sknninterp.explainers.explanation import Explanation
 
 RANK_BY = ("auto", "value", "magnitude")
 
 
-def as_explanation(explanation, X, target=None):
+def as_explanation(explanation: Any, X: MatrixLike, target: Target = None) -> Any:
     """An Explanation or an array, from these, an explainer or an estimator with importances."""
     if isinstance(explanation, Explanation):
         return explanation
@@ -26,10 +29,10 @@ def as_explanation(explanation, X, target=None):
         return _get_feature_importances(explanation, "auto", transform_func="norm", norm_order=1)
     if isinstance(explanation, pd.Series | pd.DataFrame):
         return _in_order_of(explanation, X)
-    return np.asarray(explanation, dtype=float)
+    return as_numbers("explanation", explanation)
 
 
-def own_target(explanation, target):
+def own_target(explanation: Any, target: Target) -> Any:
     """The target that an explanation is about, as far as it says so, or else the given one.
 
     Raises
@@ -54,7 +57,7 @@ def _asks_predicted(target) -> bool:
     return target is None or (isinstance(target, str) and target == "predicted")
 
 
-def attributions(explanation, X, output: ExplainedOutput) -> np.ndarray:
+def attributions(explanation: Any, X: MatrixLike, output: ExplainedOutput) -> np.ndarray:
     """Attributions to the explained output.
 
     Parameters
@@ -109,7 +112,13 @@ def _of_labels(values, labels, signed, output: ExplainedOutput) -> np.ndarray:
     return values[np.arange(len(values)), ..., places]
 
 
-def ranking_scores(explanation, X, output, rank_by="auto", groups=None) -> np.ndarray:
+def ranking_scores(
+    explanation: Any,
+    X: MatrixLike,
+    output: ExplainedOutput,
+    rank_by: str = "auto",
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
     """What features, or groups of them, are ranked by: (n_samples or 1, n_groups).
 
     Parameters
@@ -132,7 +141,7 @@ def ranking_scores(explanation, X, output, rank_by="auto", groups=None) -> np.nd
     return np.abs(values) if by_magnitude else values
 
 
-def checked_groups(groups, shape) -> np.ndarray:
+def checked_groups(groups: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray:
     """Group of each feature, numbered from 0: of images one for each pixel, by default.
 
     Parameters
@@ -152,7 +161,7 @@ def checked_groups(groups, shape) -> np.ndarray:
     return np.unique(groups.ravel(), return_inverse=True)[1].ravel()
 
 
-def ranks_of(scores, random_state: np.random.RandomState, n_samples: int) -> np.ndarray:
+def ranks_of(scores: np.ndarray, random_state: np.random.RandomState, n_samples: int) -> np.ndarray:
     """Place of each feature from 0, the highest score first, ties in random order.
 
     Parameters
@@ -171,7 +180,7 @@ def ranks_of(scores, random_state: np.random.RandomState, n_samples: int) -> np.
     return np.broadcast_to(ranks, (n_samples, ranks.shape[1]))
 
 
-def random_ranks(shape, random_state: np.random.RandomState) -> np.ndarray:
+def random_ranks(shape: tuple[int, int], random_state: np.random.RandomState) -> np.ndarray:
     """A random order for each sample, in the form of :func:`ranks_of`."""
     return random_state.uniform(size=shape).argsort(axis=1)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from joblib import Parallel
+from numpy.typing import ArrayLike
 from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_features
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._folds import Samples, fit_samples
 from sknninterp.estimators._network import is_search
 
 
-def fitted_importances(estimator, seed, X, y, getter="auto"):
+def fitted_importances(
+    estimator: Any, seed: int | None, X: MatrixLike, y: ArrayLike, getter: str | Callable = "auto"
+) -> np.ndarray:
     """Fit an estimator in place, and say how important it finds each column.
 
     Parameters
@@ -49,7 +56,7 @@ def fitted_importances(estimator, seed, X, y, getter="auto"):
     return found
 
 
-def own_importances(estimator, getter="auto"):
+def own_importances(estimator: Any, getter: str | Callable = "auto") -> np.ndarray:
     """How important a fitted estimator or explainer finds each feature.
 
     Parameters
@@ -73,7 +80,10 @@ def own_importances(estimator, getter="auto"):
     if getter == "auto" and hasattr(holder, "explain"):
         found = holder.feature_importances_
     else:
-        found = _get_feature_importances(holder, getter, transform_func="norm")
+        try:
+            found = _get_feature_importances(holder, getter, transform_func="norm")
+        except AttributeError as error:
+            raise ValueError(f"importance_getter={getter!r}: {error}.") from error
     found = np.asarray(found, dtype=float)
     if not np.isfinite(found).all():
         n_bad = np.sum(~np.isfinite(found))
@@ -96,7 +106,7 @@ def _holder(estimator):
     return estimator
 
 
-def in_parallel(calls, n_jobs, verbose, unit):
+def in_parallel(calls: list, n_jobs: int | None, verbose: int, unit: str) -> list:
     """What the calls give, in their order, with a progress bar if `verbose`.
 
     Parameters
@@ -119,7 +129,7 @@ def in_parallel(calls, n_jobs, verbose, unit):
     return list(tqdm(results, total=len(calls), unit=unit))
 
 
-def check_numbers(X, what):
+def check_numbers(X: MatrixLike, what: str) -> None:
     """Raise an error that names the columns of a DataFrame that hold no numbers.
 
     Parameters

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 
+from sknninterp.evaluation._checks import as_numbers
 
-def ranks(importances):
+
+def ranks(importances: ArrayLike) -> np.ndarray | pd.DataFrame:
     """Rank the features of each repeat: 1 is the most important, ties get their average rank.
 
     Parameters
@@ -35,7 +39,7 @@ def ranks(importances):
     return _like(importances, rankdata(-check_importances(importances), axis=1))
 
 
-def top_k(importances, k):
+def top_k(importances: ArrayLike, k: int) -> np.ndarray | pd.DataFrame:
     """Select the k most important features of each repeat.
 
     Of features that tie, the first ones in the order of columns are taken. Those of importance 0
@@ -81,7 +85,7 @@ def places_of(importances: np.ndarray) -> np.ndarray:
 # --- what comes in and goes out -----------------------------------------------------------------
 
 
-def check_importances(importances) -> np.ndarray:
+def check_importances(importances: ArrayLike) -> np.ndarray:
     """Importances as finite numbers, one row a repeat.
 
     Parameters
@@ -97,7 +101,7 @@ def check_importances(importances) -> np.ndarray:
     ValueError
         If it has another shape or no rows or columns, or holds NaN or infinite numbers.
     """
-    array = np.asarray(importances, dtype=float)
+    array = as_numbers("importances", importances)
     if array.ndim != 2 or 0 in array.shape:
         raise ValueError(
             f"importances must be of shape (n_repeats, n_features), got {array.shape}."
@@ -114,14 +118,14 @@ def check_importances(importances) -> np.ndarray:
     return array
 
 
-def repeated(importances) -> np.ndarray:
+def repeated(importances: ArrayLike) -> np.ndarray:
     """Importances of two repeats or more, checked as :func:`check_importances` does."""
     array = check_importances(importances)
     _check_repeats(len(array), "importances")
     return array
 
 
-def check_selected(selected) -> np.ndarray:
+def check_selected(selected: ArrayLike) -> np.ndarray:
     """Selections of two repeats or more as booleans, (n_repeats, n_features)."""
     array = np.asarray(selected)
     if array.ndim != 2 or 0 in array.shape:
@@ -139,7 +143,7 @@ def _check_repeats(n_repeats: int, name: str) -> None:
         raise ValueError(f"{name} holds n_repeats={n_repeats}; agreement takes at least 2 of them.")
 
 
-def check_k(k, n_features: int) -> None:
+def check_k(k: Any, n_features: int) -> None:
     """Raise a ValueError unless k is a number of features to select."""
     if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= n_features:
         raise ValueError(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 __all__ = ["recovery"]
 
 
-def recovery(importances, relevant, k=None):
+def recovery(
+    importances: ArrayLike, relevant: ArrayLike, k: int | Sequence[int] | None = None
+) -> pd.DataFrame:
     """Measure how well importances find the relevant features, where these are known.
 
     Tied features count as in a random order among themselves: half a pair each in the AUROC, an
@@ -66,7 +70,7 @@ def _of_row(row, mask, ks) -> dict[str, float]:
     }
 
 
-def precision_at(importances, mask, k) -> float:
+def precision_at(importances: np.ndarray, mask: np.ndarray, k: int) -> float:
     """Share of relevant features in the top k, expected over the orders of tied ones.
 
     Parameters
@@ -130,7 +134,7 @@ def _position(feature, n_features, names) -> int:
 
 
 def _checked_k(k, mask) -> list[int]:
-    ks = [mask.sum()] if k is None else [k] if isinstance(k, Integral) else list(k)
+    ks = [mask.sum()] if k is None else list(k) if np.iterable(k) else [k]
     for one in ks:
         if isinstance(one, bool) or not isinstance(one, Integral) or not 1 <= one <= len(mask):
             raise ValueError(f"k={one!r} must be an integer from 1 to n_features={len(mask)}.")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from joblib import delayed
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, is_classifier
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import (
+    Tags,
     _safe_indexing,
     check_array,
     check_consistent_length,
@@ -20,6 +24,7 @@ from sklearn.utils import (
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._device import draw_seed
 from sknninterp.estimators._folds import seeded_clone
 from sknninterp.estimators._network import as_table
@@ -145,17 +150,17 @@ class StabilitySelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        n_features_to_select=None,
-        threshold=None,
-        pfer=None,
-        n_subsamples=50,
-        assumption="unimodal",
-        importance_getter="auto",
-        n_jobs=None,
-        verbose=0,
-        random_state=None,
+        n_features_to_select: int | None = None,
+        threshold: float | None = None,
+        pfer: float | None = None,
+        n_subsamples: int = 50,
+        assumption: str = "unimodal",
+        importance_getter: str | Callable = "auto",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: Seed = None,
     ):
         self.estimator = estimator
         self.n_features_to_select = n_features_to_select
@@ -169,7 +174,7 @@ class StabilitySelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X: MatrixLike, y: ArrayLike) -> Self:
         """Fit the estimator on halves of the samples, and select what most fits note.
 
         Parameters
@@ -223,7 +228,7 @@ class StabilitySelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             )
         return self
 
-    def selection_path(self, max_features=None):
+    def selection_path(self, max_features: int | None = None) -> pd.DataFrame:
         """Selection frequencies for every number of features that a fit may note.
 
         Parameters
@@ -308,7 +313,7 @@ class StabilitySelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "support_")
         return self.support_
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         of_inner = get_tags(self._inner)
         tags.input_tags.sparse = of_inner.input_tags.sparse
@@ -317,7 +322,9 @@ class StabilitySelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def complementary_halves(n_samples, labels, random_state):
+def complementary_halves(
+    n_samples: int, labels: np.ndarray | None, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
     """Two halves of the samples that have none in common.
 
     Parameters
@@ -340,7 +347,9 @@ def complementary_halves(n_samples, labels, random_state):
     """
     order = random_state.permutation(n_samples)
     if labels is not None:
-        classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        # In no order: what labels there may be is for the estimator to say.
+        codes, classes = pd.factorize(np.asarray(labels), use_na_sentinel=False)
+        counts = np.bincount(codes)
         if counts.min() < 2:
             raise ValueError(
                 f"Class {classes.tolist()[counts.argmin()]!r} has a single sample, which cannot be"

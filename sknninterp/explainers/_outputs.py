@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import RegressorMixin
 
 from sknninterp.estimators._network import Network
@@ -40,7 +42,7 @@ class Outputs:
         """Label of each output; of a single logit, the second class."""
         return self.labels[-self.n_outputs :]
 
-    def choose(self, target, signed: bool):
+    def choose(self, target: Any, signed: bool) -> tuple:
         """Positions of the outputs asked for (or "predicted"), their signs and their labels.
 
         Raises
@@ -62,9 +64,9 @@ class Outputs:
         return self.choose_one(target, signed)
 
     def _has(self, label) -> bool:
-        return label in self.labels.tolist()
+        return label is not pd.NA and label in self.labels.tolist()
 
-    def choose_one(self, label, signed: bool):
+    def choose_one(self, label: Any, signed: bool) -> tuple:
         """Position, sign and label of one output."""
         labels = self.labels.tolist()
         if not self._has(label):

@@ -100,11 +100,12 @@ def test_column_of_labels_warns():
         (np.where(Y == 0, np.nan, Y), "Input y contains NaN"),
         (pd.Series(["a", None, "b"] * 40), "Input y contains NaN"),
         (np.array(["a", None, "b"] * 40, dtype=object), "y holds missing labels"),
+        (np.array(["a", 1, "b"] * 40, dtype=object), r"y mixes .* \['int', 'str'\]"),
         (X[:, 0], "Unknown label type: continuous"),
         (np.c_[Y, Y], "multilabel|multioutput|one label a sample"),
         (np.c_[Y == 0, Y == 1], "one label a sample"),
     ],
-    ids=["one", "nan", "none", "object", "continuous", "columns", "multilabel"],
+    ids=["one", "nan", "none", "object", "mixed", "continuous", "columns", "multilabel"],
 )
 def test_bad_labels(kind, y, message):
     with pytest.raises(ValueError, match=message):

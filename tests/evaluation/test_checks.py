@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sknninterp.evaluation._checks import check_choice, check_count, check_inside, check_share
+from sknninterp.evaluation._checks import (
+    as_numbers,
+    check_choice,
+    check_count,
+    check_inside,
+    check_share,
+)
 
 
 def test_what_is_fine_passes():
@@ -14,6 +20,7 @@ def test_what_is_fine_passes():
     check_share("share", 1)
     check_share("share", np.float32(0.5))
     check_inside("scale", 1e9, 0, np.inf)
+    assert as_numbers("values", [[1, True]]).tolist() == [[1.0, 1.0]]
 
 
 @pytest.mark.parametrize(
@@ -32,6 +39,9 @@ def test_what_is_fine_passes():
         (lambda: check_inside("scale", np.inf, 0, np.inf), "scale=inf must be a number above 0"),
         (lambda: check_inside("scale", np.nan, 0, 1), "scale=nan"),
         (lambda: check_inside("scale", "1", 0, 1), "scale='1'"),
+        (lambda: as_numbers("values", "text"), "values must be an array of numbers: could not"),
+        (lambda: as_numbers("values", [[1], [2, 3]]), "values must be an array of numbers"),
+        (lambda: as_numbers("values", {"a": 1}), "values must be an array of numbers"),
     ],
 )
 def test_what_is_not_raises(check, message):

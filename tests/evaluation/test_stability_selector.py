@@ -290,6 +290,9 @@ def test_wrong_input(linear):
         fit(threshold=0.4)
     with pytest.raises(ValueError, match="single sample"):
         fit(LogisticRegression(), y=np.r_[1, np.zeros(100)])
+    mixed = np.array(["a", 1] * 50 + ["a"], dtype=object)[: len(y)]
+    with pytest.raises(ValueError, match="y mixes labels"):
+        fit(PWPExplainer(TorchMLPClassifier((4,), max_epochs=1)), y=mixed)
     with pytest.raises(ValueError, match="n_samples = 3 are too small"):
         fit(X=X[:3], y=y[:3])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
