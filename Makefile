@@ -3,14 +3,17 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python)
 
-VENV := .venv
+NEWEST_PYTHON ?= $(shell command -v python3.13 || echo $(PYTHON))
+
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 PY := $(VENV)/bin/python
 # Errors only; `make PIP_QUIET= demo` shows all that pip does.
 PIP_QUIET ?= -qq
-PIP_INSTALL = $(PY) -m pip install $(PIP_QUIET) --disable-pip-version-check -c constraints.txt
+PIP_INSTALL = $(PY) -m pip install $(PIP_QUIET) --disable-pip-version-check -c $(CONSTRAINTS)
 
 # An environment is made again only when one of these is newer than its stamp.
-REQUIREMENTS := pyproject.toml constraints.txt
+REQUIREMENTS := pyproject.toml $(CONSTRAINTS)
 DEMO_ENV := $(VENV)/.installed-demo
 TEST_ENV := $(VENV)/.installed-test
 DOCS_ENV := $(VENV)/.installed-docs
@@ -21,7 +24,7 @@ WORKERS ?= auto
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo demo-readmission test coverage lint types docs format bench clean distclean
+.PHONY: help demo demo-readmission test pytest matrix matrix-oldest matrix-newest coverage lint types docs format bench clean distclean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -35,6 +38,19 @@ demo-readmission: $(DEMO_ENV) ## the same on 99,343 hospital encounters, into de
 
 test: lint ## every check: lint, tests, doctests, examples
 	@$(PYTEST) -n $(WORKERS)
+
+pytest: $(TEST_ENV) ## the tests alone
+	@$(PYTEST) -n $(WORKERS)
+
+# Not a part of `make test`: torch of another version comes with gigabytes of CUDA libraries.
+matrix: matrix-oldest matrix-newest ## the tests with the oldest and with the newest libraries
+
+matrix-oldest:
+	@$(MAKE) --no-print-directory VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt pytest
+
+matrix-newest:
+	@$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS=constraints-newest.txt \
+	    PYTHON=$(NEWEST_PYTHON) pytest
 
 coverage: $(TEST_ENV) ## the tests again, half as long again, with the lines and branches they miss
 	@$(PYTEST) -n $(WORKERS) --cov

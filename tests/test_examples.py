@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("plot_*.py"))
-NEED_DATA = {"plot_digits", "plot_gene_expression"}
+NEED_DATA = {"plot_digits", "plot_gene_expression", "plot_larger_than_memory"}
 
 
 def test_there_are_examples():

@@ -8,10 +8,13 @@ import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from numpydoc.validate import validate
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import sknninterp
 
@@ -119,3 +122,20 @@ def test_version_is_the_same_everywhere(file, pattern):
     found = re.search(pattern, (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert found is not None, f"{file} names no version"
     assert found.group(1) == sknninterp.__version__
+
+
+def test_the_oldest_versions_tested_are_the_bounds():
+    root = Path(sknninterp.__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    tested = dict(
+        line.split("==")
+        for line in (root / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    )
+    bounds = {}
+    for line in project["dependencies"]:
+        requirement = Requirement(line)
+        bounds[requirement.name] = requirement.specifier
+    for name, specifier in bounds.items():
+        (least,) = (Version(bound.version) for bound in specifier if bound.operator == ">=")
+        assert Version(tested[name]) == least, name
