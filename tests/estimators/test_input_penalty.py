@@ -102,6 +102,14 @@ def test_pretrained_networks(data):
     assert set(network.selected_features_) == {"g1", "g6"}
 
 
+def test_a_layer_that_is_the_whole_module(data):
+    """The lasso, as a network."""
+    X, _ = data
+    lasso = TorchMLPRegressor(module=nn.Linear, input_penalty=0.2, lr=0.02, random_state=0)
+    selected = lasso.fit(X, 3 * X["g2"]).selected_features_
+    assert "g2" in selected and len(selected) < 8
+
+
 def test_what_cannot_be_penalised(data):
     X, y = data
     with pytest.raises(ValueError, match=r"input_penalty=0.1 cannot be used: only linear"):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.model_selection import GridSearchCV
 
-from sknninterp import TorchMLPClassifier, TorchMLPClassifierCV
+from sknninterp import (
+    TorchMLPClassifier,
+    TorchMLPClassifierCV,
+    TorchMLPRegressor,
+    TorchMLPRegressorCV,
+)
 from sknninterp.estimators import _search
 from sknninterp.estimators._search import deal, unlike_numbers
 
@@ -84,3 +91,16 @@ def test_numbers():
 def test_lists_that_are_none(values):
     with pytest.raises(ValueError, match="shares|could not convert"):
         unlike_numbers(values, "shares", 0, 1)
+
+
+def test_scores_that_cannot_be(data):
+    X, y = data
+    search = TorchMLPRegressorCV(TorchMLPRegressor(**QUICK), input_penalties=[0, 0.2], cv=2)
+    search.set_params(numeric_embeddings=[None])
+    with pytest.raises(ValueError, match=r"scoring: .*predict_proba"):
+        clone(search).set_params(scoring="neg_log_loss").fit(X, y)
+    # R^2 of single samples is none: there is no standard error either.
+    search.set_params(one_standard_error=True, cv=5)
+    with pytest.warns(UndefinedMetricWarning, match="less than two samples"):
+        search.fit(X[:5], y[:5])
+    assert np.isnan(search.best_score_) and search.best_index_ == 0
