@@ -3,8 +3,8 @@ More rows than fit into memory
 ==============================
 
 A network learns from one part of a table after another, and explanations are computed part by part
-and forgotten. Here 69,973 hospital encounters of diabetic patients, read from disk ten thousand at a
-time; with Dask in the end, whose workers may be other machines.
+and forgotten. Here 69,973 hospital encounters of diabetic patients, read from disk ten thousand at
+a time; with Dask in the end, whose workers may be other machines.
 """
 
 # %%
@@ -13,6 +13,7 @@ time; with Dask in the end, whose workers may be other machines.
 import tempfile
 from pathlib import Path
 
+import dask.array as da
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 from sknninterp import GradientXInputExplainer, TorchMLPClassifier
 from sknninterp.datasets import load_diabetes_readmission
+from sknninterp.distributed import by_partition
 
 X, y = load_diabetes_readmission(return_X_y=True)
 numbers = X.select_dtypes("number")
@@ -68,10 +70,6 @@ plt.show()
 # %%
 # With Dask nothing is computed before it is asked for, and each partition stays where it lies:
 # ``pip install 'sknninterp[distributed]'``.
-import dask.array as da
-
-from sknninterp.distributed import by_partition
-
 lazy = da.from_array(on_disk[n_train:], chunks=(part, -1)).map_blocks(scaler.transform, dtype=float)
 risks = by_partition(network, lazy, "predict_proba")[:, 1]
 again = abs(by_partition(explainer, lazy, "transform")).mean(0)
