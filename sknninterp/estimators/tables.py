@@ -19,9 +19,12 @@ def numbers_of(X) -> list[int]:
 
     Parameters
     ----------
-    X : DataFrame or ndarray of shape (n_samples, n_features)
+    X : DataFrame of pandas or polars, or ndarray of shape (n_samples, n_features)
         All columns of an array are numbers.
     """
+    if hasattr(X, "schema"):  # of polars
+        kinds = enumerate(X.dtypes)
+        return [i for i, kind in kinds if kind.is_numeric() or str(kind) == "Boolean"]
     if not hasattr(X, "select_dtypes"):
         return list(range(X.shape[1]))
     return X.columns.get_indexer(X.select_dtypes(["number", "bool"]).columns).tolist()

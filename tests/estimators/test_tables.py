@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from sknninterp import PWPExplainer, TorchMLPClassifier, table_preprocessor
@@ -62,3 +63,22 @@ def test_explainers_see_through_it(table, columns):
     model = make_pipeline(table_preprocessor(), network).fit(X, table["age"] > 60)
     found = PWPExplainer(model).fit(X).explain(X[:5])
     assert list(found.feature_names) == list(X.columns)
+
+
+def test_frames_of_polars(table):
+    polars = pytest.importorskip("polars")
+    table = table.astype({"stage": object}).fillna({"site": "none"})
+    frame = polars.from_dict({name: column.tolist() for name, column in table.items()}, strict=False)
+    frame = frame.with_columns(polars.col("dose").fill_nan(None))
+    y = (table["age"] > 60).to_numpy()
+    model = make_pipeline(
+        table_preprocessor(), TorchMLPClassifier((4,), max_epochs=5, random_state=0)
+    )
+    expected = clone(model).fit(table, y)
+    model.fit(frame, polars.Series(y))
+    np.testing.assert_allclose(model.predict_proba(frame), expected.predict_proba(table))
+    explainer = PWPExplainer(model).fit(frame)
+    assert explainer.explain(frame).feature_names.tolist() == list(table)
+    assert explainer.set_output(transform="polars").transform(frame).columns == list(table)
+    with pytest.raises(ValueError, match="dose"):
+        model.predict(frame.drop("dose"))
