@@ -1,7 +1,10 @@
-"""Threads that fit and explain at once get what each would get alone."""
+"""Threads and processes that fit and explain at once get what each would get alone."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -86,3 +89,26 @@ def test_explanations_of_one_network_while_others_are_fitted(explainer):
             np.testing.assert_allclose(fit.result(), weights, rtol=1e-6)
     for values in found:
         np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-7)
+
+
+IN_A_PROCESS = """
+import json
+from sklearn.datasets import load_wine
+from sklearn.preprocessing import scale
+from sknninterp import ANTClassifier, PWPExplainer
+X, y = load_wine(return_X_y=True)
+X = scale(X)
+network = ANTClassifier((12,), max_epochs=6, lr=0.02, n_networks=2, random_state=0).fit(X, y)
+importances = PWPExplainer(network).fit(X).feature_importances_
+print(json.dumps([network.predict_proba(X).tolist(), importances.tolist()]))
+"""
+
+
+def test_two_processes():
+    run = [sys.executable, "-c", IN_A_PROCESS]
+    both = [subprocess.Popen(run, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    found = [json.loads(process.communicate(timeout=200)[0]) for process in both]
+    alone = json.loads(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
+    for of_one in found:
+        for values, expected in zip(of_one, alone, strict=True):
+            np.testing.assert_allclose(values, expected, rtol=1e-6)
