@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral, Real
+from typing import Any, Self
 
 import torch
 from sklearn.utils._param_validation import (
@@ -13,6 +14,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_parameter_constraints,
 )
+from skorch import NeuralNet
 from skorch.callbacks import Callback, EarlyStopping
 from skorch.dataset import unpack_data
 from skorch.utils import to_tensor
@@ -132,22 +134,22 @@ class NeuronTuning(Callback):
 
     def __init__(
         self,
-        pruning_rate=0.5,
-        tuning_step=1,
-        n_tuned=None,
-        tuning_start=0.0,
-        tuning_stop=0.8,
-        target_layers="all",
-        criterion="kl",
-        target_distribution="auto",
-        n_bins=22,
-        bin_range=(-3, 3),
-        histogram="common",
-        tuning_data="auto",
-        min_neurons=1,
-        rewind=None,
-        max_epochs=None,
-        random_state=0,
+        pruning_rate: float = 0.5,
+        tuning_step: int = 1,
+        n_tuned: int | None = None,
+        tuning_start: float = 0.0,
+        tuning_stop: float = 0.8,
+        target_layers: str | int | Sequence[str | int] = "all",
+        criterion: str | Callable = "kl",
+        target_distribution: Any = "auto",
+        n_bins: int = 22,
+        bin_range: tuple[float, float] = (-3, 3),
+        histogram: str = "common",
+        tuning_data: str = "auto",
+        min_neurons: int = 1,
+        rewind: str | int | None = None,
+        max_epochs: int | None = None,
+        random_state: int = 0,
     ):
         self.pruning_rate = pruning_rate
         self.tuning_step = tuning_step
@@ -166,7 +168,7 @@ class NeuronTuning(Callback):
         self.max_epochs = max_epochs
         self.random_state = random_state
 
-    def initialize(self):
+    def initialize(self) -> Self:
         """Check the parameters and forget an earlier training."""
         constraints = {
             **TUNING_CONSTRAINTS,
@@ -177,7 +179,7 @@ class NeuronTuning(Callback):
         finite = all(isinstance(end, Real) and math.isfinite(end) for end in (low, high))
         if not (finite and low < high):
             raise ValueError(f"bin_range must be (low, high), low < high, got {self.bin_range}.")
-        self.tuner_ = None
+        self.tuner_: NeuronTuner | None = None
         return self
 
     def schedule(self, max_epochs: int) -> Schedule:
@@ -221,14 +223,15 @@ class NeuronTuning(Callback):
             seed=self.random_state,
         )
 
-    def _criterion(self):
+    def _criterion(self) -> Any:
         if self.criterion != "kl":
             return self.criterion
-        return KLCriterion(
-            self.target_distribution, self.n_bins, tuple(self.bin_range), self.histogram
-        )
+        low, high = self.bin_range
+        return KLCriterion(self.target_distribution, self.n_bins, (low, high), self.histogram)
 
-    def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+    def on_epoch_begin(
+        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
         """Read the network before it is trained."""
         schedule = self.schedule(net.max_epochs)
         if self.tuner_ is not None or not schedule.active:
@@ -236,7 +239,9 @@ class NeuronTuning(Callback):
         inputs, _, _ = next(iter(_Batches(net, dataset_train)))
         self.tuner_ = self.new_tuner(schedule).start(net.module_, inputs.shape[1:])
 
-    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+    def on_epoch_end(
+        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
         """Remove what the schedule asks for."""
         if self.tuner_ is None:
             return
@@ -315,13 +320,13 @@ class ActivationEntropy(Callback):
 
     def __init__(
         self,
-        layers="all",
-        on="train",
-        by=("network", "layer"),
-        n_bins=10,
-        every=1,
-        exact=False,
-        reduction="sum",
+        layers: str | int | Sequence[str] = "all",
+        on: str = "train",
+        by: str | Sequence[str] = ("network", "layer"),
+        n_bins: int = 10,
+        every: int = 1,
+        exact: bool = False,
+        reduction: str = "sum",
     ):
         self.layers = layers
         self.on = on
@@ -331,7 +336,7 @@ class ActivationEntropy(Callback):
         self.exact = exact
         self.reduction = reduction
 
-    def initialize(self):
+    def initialize(self) -> Self:
         """Check the parameters and forget an earlier training."""
         validate_parameter_constraints(ENTROPY_CONSTRAINTS, self.get_params(), type(self).__name__)
         unknown = set(self._parts) - {"network", "layer", "class"}
@@ -339,14 +344,16 @@ class ActivationEntropy(Callback):
             raise ValueError(
                 f"by={self.by!r} must name some of 'network', 'layer' and 'class', nothing else."
             )
-        self.recorded_ = []
+        self.recorded_: list[str] = []
         return self
 
     @property
-    def _parts(self):
+    def _parts(self) -> tuple[str, ...]:
         return (self.by,) if isinstance(self.by, str) else tuple(self.by)
 
-    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+    def on_epoch_end(
+        self, net: NeuralNet, dataset_train: Any = None, dataset_valid: Any = None, **kwargs: Any
+    ) -> None:
         """Record the entropy."""
         if (net.history[-1, "epoch"] - 1) % self.every and self.recorded_:
             found = dict.fromkeys(self.recorded_, math.nan)
@@ -356,12 +363,12 @@ class ActivationEntropy(Callback):
         for name, value in found.items():
             net.history.record(name, value)
 
-    def _entropies(self, net, dataset) -> dict[str, float]:
+    def _entropies(self, net: NeuralNet, dataset: Any) -> dict[str, float]:
         if dataset is None:
             raise ValueError("on='valid' needs validation data, and this net has none.")
         # skorch's loader draws a seed even where it does not shuffle.
         with torch.random.fork_rng(devices=[]):
-            batches = _Batches(net, dataset)
+            batches: Iterable = _Batches(net, dataset)
             inputs, _, _ = next(iter(batches))
             # Anew every time: neurons may have been removed.
             neurons = HiddenNeurons(read(net.module_, inputs.shape[1:]), self.layers)
@@ -387,7 +394,7 @@ class ActivationEntropy(Callback):
 class _Batches:
     """A net's data set as (inputs, target, weight) on the net's device, as often as wanted."""
 
-    def __init__(self, net, dataset):
+    def __init__(self, net: NeuralNet, dataset: Any):
         self.net = net
         self.dataset = dataset
 
@@ -402,7 +409,7 @@ class _Batches:
 class _Labelled:
     """Batches whose targets, 0.0 and 1.0 for a single logit, are class numbers."""
 
-    def __init__(self, batches: _Batches):
+    def __init__(self, batches: Iterable):
         self.batches = batches
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]]:
@@ -425,7 +432,7 @@ class LateEarlyStopping(EarlyStopping):
     Its parameters are those of `skorch.callbacks.EarlyStopping`.
     """
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Judge the epoch if its loss is that of a network which keeps its neurons."""
         epoch = net.history[-1, "epoch"]
         tunings = [c for _, c in net.callbacks_ if isinstance(c, NeuronTuning)]
@@ -441,23 +448,23 @@ class EpochBar(Callback):
     max_epochs : int
     """
 
-    def __init__(self, max_epochs):
+    def __init__(self, max_epochs: int):
         self.max_epochs = max_epochs
 
-    def on_train_begin(self, net, **kwargs):
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Open the bar."""
         from tqdm.auto import tqdm
 
         self.bar_ = tqdm(total=self.max_epochs, unit="epoch")
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Move it on."""
         last = net.history[-1]
         names = ("train_loss", "valid_loss", "n_neurons")
         self.bar_.set_postfix({name: f"{last[name]:.4g}" for name in names if name in last})
         self.bar_.update()
 
-    def on_train_end(self, net, **kwargs):
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Close it."""
         self.bar_.close()
         del self.bar_

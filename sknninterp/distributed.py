@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import uuid
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
@@ -23,7 +25,7 @@ __all__ = ["by_partition", "explain_partitions"]
 _METHODS = ("predict", "predict_proba", "transform")
 
 
-def by_partition(estimator, X, method="predict"):
+def by_partition(estimator: Any, X: Any, method: str = "predict") -> Any:
     """What a fitted estimator makes of data in partitions, computed lazily where they lie.
 
     Parameters
@@ -85,7 +87,7 @@ def by_partition(estimator, X, method="predict"):
     )
 
 
-def explain_partitions(explainer, X, target=None):
+def explain_partitions(explainer: Any, X: Any, target: Any = None) -> list:
     """Explanations of data in partitions, one for each, computed lazily where they lie.
 
     Parameters
@@ -126,31 +128,33 @@ def explain_partitions(explainer, X, target=None):
 # --- on one partition ---------------------------------------------------------------------------
 
 
-def _of_array(X, estimator, method, shape):
+def _of_array(X: Any, estimator: Any, method: str, shape: tuple[int, ...]) -> np.ndarray:
     _, dtype = _result(estimator, method)
     found = getattr(estimator, method)(X) if len(X) else np.empty((0, *shape))
     return np.asarray(found, dtype)
 
 
-def _of_frame(X, estimator, method):
+def _of_frame(X: Any, estimator: Any, method: str) -> pd.DataFrame | pd.Series:
     found = getattr(estimator, method)(X) if len(X) else []
     return _frame(found, X.index, *_result(estimator, method))
 
 
-def _frame(found, index, columns, dtype):
+def _frame(
+    found: ArrayLike, index: Any, columns: list | None, dtype: np.dtype
+) -> pd.DataFrame | pd.Series:
     if columns is None:
         return pd.Series(found, index, dtype, "prediction")
     return pd.DataFrame(found, index, columns, dtype)
 
 
-def _explained(X, explainer, target):
+def _explained(X: Any, explainer: Any, target: Any) -> Any:
     return explainer.explain(X, target) if len(X) else None
 
 
 # --- what is known before -----------------------------------------------------------------------
 
 
-def _is_frame(X) -> bool:
+def _is_frame(X: Any) -> bool:
     import dask.array
     import dask.dataframe
 
@@ -161,18 +165,18 @@ def _is_frame(X) -> bool:
     raise TypeError(f"X must be a Dask array or DataFrame, not {type(X).__name__}.")
 
 
-def _whole_samples(X):
+def _whole_samples(X: Any) -> Any:
     return X.rechunk(dict.fromkeys(range(1, X.ndim), -1))
 
 
-def _held(estimator):
+def _held(estimator: Any) -> Any:
     """One task that holds the estimator, so that it travels once and not with every partition."""
     import dask
 
     return dask.delayed(estimator, name=f"estimator-{uuid.uuid4().hex}", traverse=False)
 
 
-def _result(estimator, method) -> tuple[list | None, np.dtype]:
+def _result(estimator: Any, method: str) -> tuple[list | None, np.dtype]:
     """Columns of what the method gives, None if it has one dimension, and its type."""
     if method == "transform":
         return [*estimator.get_feature_names_out()], np.dtype(float)
@@ -184,7 +188,7 @@ def _result(estimator, method) -> tuple[list | None, np.dtype]:
     return [*range(n_outputs)] if n_outputs > 1 else None, np.dtype(float)
 
 
-def _n_outputs(estimator) -> int:
+def _n_outputs(estimator: Any) -> int:
     with suppress(TypeError):  # another estimator may know it all the same
         estimator = find_network(single_networks(estimator)[0]).predictor
     return getattr(estimator, "n_outputs_", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -192,7 +193,7 @@ def load_pima_diabetes(
     return _small_table(_PIMA, X, target, ["no diabetes", "diabetes"], as_frame, return_X_y, {})
 
 
-def _number_heart_levels(table):
+def _number_heart_levels(table: pd.DataFrame) -> pd.DataFrame:
     """Turn the level names of OpenML's copy into the numbers of the original file."""
     require_columns(table, [*_HEART_LEVELS, "num"], _HEART)
     table = table.copy()
@@ -206,12 +207,20 @@ def _number_heart_levels(table):
     return table
 
 
-def _column(table, name, source):
+def _column(table: pd.DataFrame, name: str, source: Source) -> pd.Series:
     require_columns(table, [name], source)
     return table[name]
 
 
-def _small_table(source, X, y, target_names, as_frame, return_X_y, extra):
+def _small_table(
+    source: Source,
+    X: pd.DataFrame,
+    y: pd.Series,
+    target_names: list | None,
+    as_frame: bool,
+    return_X_y: bool,
+    extra: Any,
+) -> Any:
     data, target = (X, y) if as_frame else (X.to_numpy(), y.to_numpy())
     if return_X_y:
         return data, target

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -347,7 +349,7 @@ def load_hallmark_gene_sets(*, data_home: str | os.PathLike | None = None) -> di
     return {name: genes for name, _url, *genes in rows}
 
 
-def _match_drug(drug, names):
+def _match_drug(drug: str, names: Any) -> str:
     """Return the column for `drug`: its full name, or the part before the parentheses."""
     if drug in names:
         return drug
@@ -361,12 +363,12 @@ def _match_drug(drug, names):
     raise ValueError(f"drug must be one of {sorted(names)}, got {drug!r}")
 
 
-def _read_features(path):
+def _read_features(path: Path) -> pd.DataFrame:
     table = pd.read_csv(path, index_col=0).astype(np.float64)
     return table.add_suffix("_mut") if path.name.startswith("mutation") else table
 
 
-def _known_genes(spec, paths):
+def _known_genes(spec: _Microarray, paths: list[Path]) -> dict[str, list[str]]:
     """Class -> genes, from the set's own table where it has one."""
     if not paths:
         return {label: list(genes) for label, genes in spec.known_genes.items()}
@@ -374,7 +376,7 @@ def _known_genes(spec, paths):
     return {label: list(probes) for label, probes in table.groupby("higher_in")["probe"]}
 
 
-def _feature_names(genes, probes):
+def _feature_names(genes: np.ndarray, probes: Any) -> list[str]:
     """Symbols where they are unique, with the probe set where they are not, or it alone."""
     repeated = pd.Series(genes).duplicated(keep=False)
     return [
@@ -383,14 +385,18 @@ def _feature_names(genes, probes):
     ]
 
 
-def _collapse_max(values, means, genes):
+def _collapse_max(
+    values: np.ndarray, means: np.ndarray, genes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     order = np.argsort(-means, kind="stable")
     leading = pd.Series(genes[order], index=order)
     kept = np.sort(leading[(leading != "") & ~leading.duplicated()].index.to_numpy())
     return values[:, kept], genes[kept]
 
 
-def _collapse_mean(values, means, genes):
+def _collapse_mean(
+    values: np.ndarray, means: np.ndarray, genes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     named = genes != ""
     codes, symbols = pd.factorize(genes[named])
     sums = np.zeros((len(symbols), len(values)), dtype=np.float64)

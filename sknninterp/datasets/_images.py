@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.utils import Bunch
@@ -27,7 +29,7 @@ class _ImageSet:
     side: int
     # Images per class in the official training part; OpenML's rows carry no other mark of it.
     train_counts: tuple[int, ...]
-    files: dict[str, tuple[str, ...]]
+    files: Mapping[str, tuple[str, ...]]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -306,7 +308,15 @@ def load_cifar10(
     return _load(_CIFAR10, _read_cifar_parts, subset, images, scale, data_home, return_X_y)
 
 
-def _load(spec, read, subset, images, scale, data_home, return_X_y):
+def _load(
+    spec: _ImageSet,
+    read: Callable,
+    subset: str,
+    images: bool,
+    scale: bool,
+    data_home: Any,
+    return_X_y: bool,
+) -> Any:
     check_choice("subset", subset, ("train", "test", "all"))
     parts = ("train", "test") if subset == "all" else (subset,)
     names = [name for part in parts for name in spec.files[part]]
@@ -331,7 +341,9 @@ def _load(spec, read, subset, images, scale, data_home, return_X_y):
     )
 
 
-def _from_openml(spec, subset, names, data_home):
+def _from_openml(
+    spec: _ImageSet, subset: str, names: Any, data_home: Any
+) -> tuple[np.ndarray, np.ndarray]:
     """Cut OpenML's rows, the official training part first, into the official parts."""
     bunch = fetch(spec.source, names, data_home, as_frame=False)
     y = np.asarray(bunch.target).astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -228,7 +229,7 @@ def group_icd9(codes: pd.Series | np.ndarray | list) -> pd.Series:
     return pd.Series(groups, index=codes.index, name=codes.name)
 
 
-def _read_readmission(data_home):
+def _read_readmission(data_home: Any) -> pd.DataFrame:
     """The raw table, indexed by encounter: counts and ids int64, the rest category."""
     names = [_READMISSION_FILE]
     paths = find_files(_READMISSION, names, data_home)
@@ -252,7 +253,9 @@ def _read_readmission(data_home):
     return table.set_index("encounter_id")
 
 
-def _select_encounters(table, cleaning, first_encounter):
+def _select_encounters(
+    table: pd.DataFrame, cleaning: str | None, first_encounter: bool
+) -> pd.DataFrame:
     if first_encounter:
         first = table["patient_nbr"].sort_index().drop_duplicates().index
         table = table[table.index.isin(first)]
@@ -261,7 +264,9 @@ def _select_encounters(table, cleaning, first_encounter):
     return table
 
 
-def _encode_readmission(X, group_diagnoses, meanings, age):
+def _encode_readmission(
+    X: pd.DataFrame, group_diagnoses: bool, meanings: dict | None, age: str
+) -> pd.DataFrame:
     X = X.copy()
     for name in _CODES:
         codes = X[name].map(meanings[name]) if meanings else X[name]
@@ -275,18 +280,21 @@ def _encode_readmission(X, group_diagnoses, meanings, age):
     if age == "midpoint":
         X["age"] = intervals.map(ages).astype(np.float64)
     else:
-        X["age"] = pd.Categorical(intervals, sorted(ages, key=ages.get), ordered=True)
+        X["age"] = pd.Categorical(intervals, sorted(ages, key=ages.__getitem__), ordered=True)
     nominal = X.columns[X.dtypes == "category"]
     X[nominal] = X[nominal].apply(lambda column: column.cat.remove_unused_categories())
     return X
 
 
-def _midpoint(interval):
-    low, high = re.fullmatch(r"\[(\d+)-(\d+)\)", interval).groups()
+def _midpoint(interval: str) -> float:
+    ends = re.fullmatch(r"\[(\d+)-(\d+)\)", interval)
+    if ends is None:
+        raise ValueError(f"age {interval!r} is no interval such as '[70-80)'.")
+    low, high = ends.groups()
     return (int(low) + int(high)) / 2
 
 
-def _read_meanings(data_home):
+def _read_meanings(data_home: Any) -> dict[str, dict[int, str]]:
     """Code -> meaning for each coded column; the file is three tables one after another."""
     path = require_files(_READMISSION, [_MAPPING_FILE], data_home)[0]
     rows = pd.read_csv(path, header=None, names=["code", "meaning"], dtype=str, na_filter=False)
@@ -299,7 +307,7 @@ def _read_meanings(data_home):
     return meanings
 
 
-def _icd9_group(code):
+def _icd9_group(code: str) -> str:
     match = _ICD9_CODE.fullmatch(code)
     if match is None:
         raise ValueError(f"codes must be ICD-9 codes such as '250.83' or 'V57', got {code!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy.special import expit
@@ -178,7 +179,7 @@ def make_relevant_features(
     return X, y, np.sort(relevant)
 
 
-def _nonlinear_terms(X):
+def _nonlinear_terms(X: np.ndarray) -> np.ndarray:
     functions = (np.square, np.abs, lambda x: np.sin(3 * x), np.exp)
     return np.column_stack([functions[i % 4](column) for i, column in enumerate(X.T)])
 
@@ -190,6 +191,6 @@ _TERMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _check_count(name, value, at_least):
+def _check_count(name: str, value: Any, at_least: int) -> None:
     if value < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {value!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from numbers import Integral, Real
@@ -13,7 +14,6 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from skorch.callbacks import Callback
@@ -21,9 +21,12 @@ from skorch.utils import noop
 from torch import Tensor, nn
 
 from sknninterp.callbacks import EpochBar, LateEarlyStopping
+from sknninterp.estimators._checkpoint import NO_CHECKPOINT, checkpointed
 from sknninterp.estimators._device import draw_seed, resolve_device, seeded, threads_for
+from sknninterp.estimators._interrupts import deferred_interrupts, interrupted, report_interrupt
 from sknninterp.estimators._module import make_module
-from sknninterp.estimators._net import TensorData, TensorNet, TrainingData
+from sknninterp.estimators._net import TensorData, TensorNet, TrainingData, tensors
+from sknninterp.estimators._training_state import TrainingWatch
 from sknninterp.estimators._validation import for_torch, validated
 from sknninterp.nn.embeddings import EMBEDDINGS
 from sknninterp.nn.entropy_penalty import EntropyPenalty
@@ -55,6 +58,8 @@ _NO_HISTORY = {
 class BaseTorchEstimator(BaseEstimator, ABC):
     """Base of the estimators that hold a skorch net."""
 
+    _checkpoint = NO_CHECKPOINT  # another one while `fit` is under way
+
     _parameter_constraints: dict = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions(set(ACTIVATIONS))],
@@ -79,6 +84,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         "device": [str, torch.device],
         "dtype": [StrOptions({"float32", "float64", "mixed"}), None],
         "warm_start": ["boolean"],
+        "checkpoint": [str, os.PathLike, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
@@ -108,6 +114,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         device,
         dtype,
         warm_start,
+        checkpoint,
         verbose,
         random_state,
     ):
@@ -134,6 +141,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         self.device = device
         self.dtype = dtype
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 
@@ -183,7 +191,15 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         ------
         ValueError
             If the data hold NaN, infinite or non-numeric values, if a classifier sees one class
-            only, or if training diverges.
+            only, if training diverges, or if `checkpoint` holds another fit.
+        OSError
+            If `checkpoint` cannot be written; what was kept before is still there.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If Ctrl-C has ended the training, after the epoch that was under way. In a search it is
+            a KeyboardInterrupt.
         """
         if self.n_networks > 1:
             return self._fit_many(X, y, sample_weight)
@@ -196,9 +212,12 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         from sknninterp.estimators._many_networks import fit_networks
 
         X, y = self._validate(X, y, reset=True)
-        self._encode_target(y, reset=True)
-        self.networks_ = fit_networks(self, X, y, sample_weight)
-        self.net_, self.n_iter_ = self.networks_[0].net_, self.networks_[0].n_iter_
+        data = {"X": X, "y": self._encode_target(y, reset=True), "sample_weight": sample_weight}
+        with deferred_interrupts(), checkpointed(self, data):
+            self.networks_ = fit_networks(self, X, y, sample_weight)
+            self.net_, self.n_iter_ = self.networks_[0].net_, self.networks_[0].n_iter_
+            of_all = f"with {len(self.networks_)} of {self.n_networks} networks"
+            report_interrupt(f"{of_all}, the last after epoch {self.networks_[-1].n_iter_}")
         return self
 
     def _fit_one(self, X, y, sample_weight, of):
@@ -213,20 +232,27 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         X, y = self._validate(X, y, reset)
         target = self._encode_target(y, reset, classes)
         X, target, weight = self._weighted(X, target, sample_weight, partial)
+        kept = {"X": X, "y": target, "sample_weight": weight}
+        with deferred_interrupts() as outermost, checkpointed(self, kept, partial):
+            self._fit_on(X, target, weight, reset, epochs, partial)
+            if outermost and not partial:
+                report_interrupt(f"after epoch {self.n_iter_}")
+        return self
+
+    def _fit_on(self, X, target, weight, reset, epochs, partial):
         if reset:
-            self._random_state = check_random_state(self.random_state)
+            self._random_state = self._checkpoint.random_state(self.random_state)
         with self._training_context(X):
             device = resolve_device(self.device) if reset else torch.device(self.net_.device)
             data = tensors(X, target, weight, device)
             parts = TrainingData(data) if partial else self._split(data, target)
             net = self._build(parts, device) if reset else self._resumed()
             best = self._train(net, parts, epochs, partial)
-            if self.refit and best and reset:
-                net = self._build(TrainingData(data), device)
-                self._train(net, TrainingData(data), best, partial)
+            if self.refit and best and reset and not interrupted():
+                net = self._build(TrainingData(data), device, "refit-")
+                self._train(net, TrainingData(data), best, partial, "refit-")
         self.net_ = net
         self.n_iter_ = len(net.history)
-        return self
 
     def _validate(self, X, y, reset):
         if not reset:
@@ -307,7 +333,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     def _wants_validation(self, n_samples: int) -> bool:
         return self.early_stopping
 
-    def _build(self, parts: TrainingData, device) -> TensorNet:
+    def _build(self, parts: TrainingData, device, stage: str = "") -> TensorNet:
         """An untrained net."""
         net = self._net_class(
             make_module(self, parts.train),
@@ -363,24 +389,26 @@ class BaseTorchEstimator(BaseEstimator, ABC):
                 f"input_penalty={self.input_penalty} cannot be used: {error}."
             ) from error
 
-    def _train(self, net: TensorNet, parts: TrainingData, epochs: int, partial: bool) -> int:
+    def _train(self, net, parts: TrainingData, epochs: int, partial: bool, stage: str = "") -> int:
         """Train with the callbacks that pass with this fit, and see that it went well.
 
         Returns the epoch at which early stopping would have it stop; 0 if it has no say.
         """
-        lasting, stopping = net.callbacks_, None
+        lasting, passing, stopping = net.callbacks_, [], None
+        watch = TrainingWatch(self._checkpoint.part(f"{stage}training"))
+        if self.verbose and not partial:
+            passing.append(("epoch_bar", EpochBar(epochs)))
         if self.early_stopping and parts.valid is not None:
             stopping = LateEarlyStopping(patience=self.patience, load_best=True, sink=noop)
-        if not partial:
-            passing = [("epoch_bar", EpochBar(epochs))] if self.verbose else []
-            if stopping is not None:  # the last: to stop early ends the epoch for those behind
-                passing.append(("early_stopping", stopping))
-            net.callbacks_ = [*lasting, *passing]
+            # Nearly the last: to stop early ends the epoch for those behind.
+            passing.append(("early_stopping", stopping))
+        net.callbacks_ = [*lasting, *passing, ("watch", watch)]
         # Nobody knows how many epochs there will be of partial fits, and with early stopping.
         known = not partial and stopping is None
         net.penalty_rise_ = (len(net.history), epochs) if known else None
         try:
-            net.partial_fit(parts, epochs=epochs)
+            net.partial_fit(parts, epochs=watch.epochs_left(epochs))
+            watch.end(net)
         except ValueError as error:
             if "more than 1 value per channel" in str(error):
                 raise ValueError(
@@ -467,17 +495,3 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = self.module is not None
         return tags
-
-
-def tensors(X, target, weight, device) -> TensorData:
-    """Data on the device, the floats among them in the dtype of X.
-
-    Parameters
-    ----------
-    X, target : ndarray of shape (n_samples, ...)
-    weight : ndarray of shape (n_samples,) or None
-    device : torch.device
-    """
-    floats = [X, target] if target.dtype.kind == "i" else [X, target.astype(X.dtype)]
-    weight = None if weight is None else torch.from_numpy(weight.astype(X.dtype)).to(device)
-    return TensorData(*(torch.from_numpy(array).to(device) for array in floats), weight)

@@ -65,6 +65,20 @@ class TensorData(torch.utils.data.Dataset):
         return TensorData(self.inputs[index], self.target[index], weight)
 
 
+def tensors(X, target, weight, device) -> TensorData:
+    """Data on the device, the floats among them in the dtype of X.
+
+    Parameters
+    ----------
+    X, target : ndarray of shape (n_samples, ...)
+    weight : ndarray of shape (n_samples,) or None
+    device : torch.device
+    """
+    floats = [X, target] if target.dtype.kind == "i" else [X, target.astype(X.dtype)]
+    weight = None if weight is None else torch.from_numpy(weight.astype(X.dtype)).to(device)
+    return TensorData(*(torch.from_numpy(array).to(device) for array in floats), weight)
+
+
 class TensorBatches:
     """Batches of a :class:`TensorData`, in a new order each time where `shuffle` is set.
 

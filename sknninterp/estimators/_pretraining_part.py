@@ -11,8 +11,11 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
+from sknninterp.estimators._checkpoint import Checkpoint, Part
+from sknninterp.estimators._interrupts import interrupted
 from sknninterp.estimators._net import InputBatches, TensorData
 from sknninterp.estimators._progress import epoch_bar
+from sknninterp.estimators._training_state import KeptMachines
 from sknninterp.estimators._validation import Pair, for_torch, validated
 from sknninterp.nn.pretraining import pretrain
 from sknninterp.nn.rbm_trainer import RULES, DivergenceError, Epoch
@@ -32,6 +35,7 @@ class PretrainedPart:
     """What pretrained networks add to the plain ones: the first weights, and where from."""
 
     _unlabeled = None
+    _checkpoint: Checkpoint
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y, sample_weight=None, X_unlabeled=None):
@@ -57,10 +61,18 @@ class PretrainedPart:
         ------
         ValueError
             If the data hold NaN, infinite or non-numeric values, lie outside the bounds of the
-            visible units, if a classifier sees one class only, or if training diverges.
+            visible units, if a classifier sees one class only, if training diverges, or if
+            `checkpoint` holds another fit.
+        OSError
+            If `checkpoint` cannot be written; what was kept before is still there.
+        KeyboardInterrupt
+            If Ctrl-C was pressed while layers were pretrained.
 
         Warns
         -----
+        ConvergenceWarning
+            If Ctrl-C has ended the training, after the epoch that was under way. In a search it is
+            a KeyboardInterrupt.
         UserWarning
             If nothing is pretrained on `X_unlabeled`: with `pretraining=None`, or where
             `warm_start` goes on from a network that was pretrained before.
@@ -84,18 +96,20 @@ class PretrainedPart:
     def _fit_one(self, X, y, sample_weight, of):
         return self.fit(X, y, sample_weight, of._unlabeled)
 
-    def _build(self, parts, device):
-        net = super()._build(parts, device)
+    def _build(self, parts, device, stage=""):
+        net = super()._build(parts, device, stage)
         layers = []
         if self.pretraining is not None:
-            layers = self._pretrain(net.module_, self._pretraining_data(parts.train))
+            part = self._checkpoint.part(f"{stage}pretraining")
+            layers = self._pretrain(net.module_, self._pretraining_data(parts.train), part)
         # Nothing but a picture needs them again: they would only take room on a GPU.
         self.rbms_ = [layer.rbm.cpu() for layer in layers]
         rows = [(layer.name, *epoch) for layer in layers for epoch in layer.epochs]
         self.pretraining_history_ = pd.DataFrame(rows, columns=["layer", *Epoch._fields])
         return net
 
-    def _pretrain(self, module, data: TensorData):
+    def _pretrain(self, module, data: TensorData, part: Part):
+        machines = KeptMachines(part)
         options = {
             "rule": self.pretraining,
             "n_epochs": self.pretraining_epochs,
@@ -103,16 +117,26 @@ class PretrainedPart:
             "lr": self.pretraining_lr,
             "hybrid_epochs": tuple(self.hybrid_epochs),
             "momentum": tuple(self.pretraining_momentum),
+            "keep": machines.keep,
+            "kept": machines.kept,
         }
         batches = InputBatches(data, self.batch_size)
         with epoch_bar(self.verbose, None) as told:
-            options["on_epoch"] = lambda name, epoch: told(epoch, layer=name)
+
+            def on_epoch(name, epoch):
+                told(epoch, layer=name)
+                if interrupted():
+                    raise KeyboardInterrupt
+
+            options["on_epoch"] = on_epoch
             try:
-                return pretrain(module, data.inputs.shape[1:], batches, **options)
+                layers = pretrain(module, data.inputs.shape[1:], batches, **options)
             except DivergenceError as error:
                 raise DivergenceError(
                     f"Pretraining with pretraining_lr={self.pretraining_lr}: {error}"
                 ) from error
+        machines.end()
+        return layers
 
     def _pretraining_data(self, labeled: TensorData) -> TensorData:
         """Inputs with and without labels; there are no targets."""

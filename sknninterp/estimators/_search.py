@@ -111,7 +111,7 @@ class Search(ABC):
         seeds += [draw_seed(random_state) for _ in range(self.n_repeats - 1)]
         self.scorer_ = check_scoring(self._base, self.scoring)
         fits = [
-            (self._trial(candidate, seed), *fold)
+            (_not_kept(self._trial(candidate, seed)), *fold)
             for candidate in candidates
             for seed in seeds
             for fold in folds
@@ -194,9 +194,9 @@ class Search(ABC):
             # Repeats are of the same samples: the folds alone tell what other samples would do.
             of_folds = scores[best].reshape(-1, n_folds).mean(0)
             least = means[best] - of_folds.std(ddof=1) / np.sqrt(n_folds)
-            enough = np.flatnonzero(means >= least)
-            best = int(min(enough, key=lambda i: self._complexity(candidates[i])))
-        self.best_index_, self.best_score_ = best, float(means[best])
+            enough = np.flatnonzero(means >= least)  # none where there are no scores
+            best = min(enough, key=lambda i: self._complexity(candidates[i]), default=best)
+        self.best_index_, self.best_score_ = int(best), float(means[best])
         self.best_params_ = candidates[best]
 
     # -- prediction ------------------------------------------------------------------------------
@@ -333,6 +333,12 @@ def deal(fits: list[int], n_each: int, n_jobs: int) -> list[list[int]]:
     return [share for share in shares if share]
 
 
+def _not_kept(network):
+    """The same without a checkpoint: its folder is for one fit, that of the network in the end."""
+    names = [name for name in network.get_params() if name.split("__")[-1] == "checkpoint"]
+    return network.set_params(**dict.fromkeys(names))
+
+
 def _column(candidates: list[dict], name: str) -> np.ndarray:
     values = [candidate[name] for candidate in candidates]
     numbers = all(isinstance(value, float) for value in values)
@@ -354,5 +360,8 @@ def _evaluate(fits, X, y, scorer, one_thread) -> list[tuple[float, float, float]
 
 def _scored(network, X, y, test, scorer, fit_time) -> tuple[float, float, float]:
     start = time.perf_counter()
-    score = scorer(network, _safe_indexing(X, test), _safe_indexing(y, test))
+    try:
+        score = scorer(network, _safe_indexing(X, test), _safe_indexing(y, test))
+    except AttributeError as error:
+        raise ValueError(f"scoring: {error}") from error
     return score, fit_time, time.perf_counter() - start

@@ -17,9 +17,18 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
-from sknninterp.estimators._base import OPTIMIZERS, BaseTorchEstimator, tensors
+from sknninterp.estimators._base import OPTIMIZERS, BaseTorchEstimator
+from sknninterp.estimators._checkpoint import NO_CHECKPOINT, Checkpoint, Part
 from sknninterp.estimators._device import resolve_device, threads_for
-from sknninterp.estimators._net import EVALUATION_ROWS, TensorData, TensorNet, TrainingData
+from sknninterp.estimators._interrupts import deferred_interrupts, interrupted
+from sknninterp.estimators._net import (
+    EVALUATION_ROWS,
+    TensorData,
+    TensorNet,
+    TrainingData,
+    tensors,
+)
+from sknninterp.estimators._training_state import StackState
 from sknninterp.estimators._tuning_part import TuningPart
 from sknninterp.nn.embeddings import split_embedding
 from sknninterp.nn.input_penalty import InputPenalty, StackedInputPenalty, rise
@@ -70,6 +79,7 @@ def can_be_stacked(estimator) -> bool:
         and estimator.dtype != "mixed"
         and not estimator.early_stopping
         and not estimator.warm_start
+        and estimator.checkpoint is None
         and estimator.n_networks == 1
     )
     if not plain or not isinstance(estimator, TuningPart):
@@ -82,7 +92,7 @@ def can_be_stacked(estimator) -> bool:
     )
 
 
-def fit_stacked(estimators, X, y, rows=None) -> None:
+def fit_stacked(estimators, X, y, rows=None, checkpoint: Checkpoint = NO_CHECKPOINT) -> None:
     """Fit estimators that differ in their seeds, pruning rates and samples alone.
 
     Parameters
@@ -93,6 +103,14 @@ def fit_stacked(estimators, X, y, rows=None) -> None:
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     rows : list of ndarray of int, default=None
         The samples of each; None is all.
+    checkpoint : Checkpoint, default=NO_CHECKPOINT
+        Of estimators that are no pipelines: where their training is kept.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If Ctrl-C was pressed, unless the caller defers it: then the estimators whose training had
+        not begun are not fitted.
     """
     if rows is None:
         rows = [np.arange(_num_samples(X))] * len(estimators)
@@ -101,7 +119,7 @@ def fit_stacked(estimators, X, y, rows=None) -> None:
         for estimator in estimators:
             estimator._validate_params()
         X, y = estimators[0]._validate(X, y, reset=True)
-        _fit_on(estimators, [(X, np.asarray(y)[own], own) for own in rows])
+        _fit_on(estimators, [(X, np.asarray(y)[own], own) for own in rows], checkpoint)
         return
     _check_alike([pipeline.steps[-1][1] for pipeline in estimators])
     tables = defaultdict(list)
@@ -144,7 +162,7 @@ def _fit_pipelines(tables, X, y) -> None:
         _fit_on(networks, samples)
 
 
-def _fit_on(networks, samples) -> None:
+def _fit_on(networks, samples, checkpoint: Checkpoint = NO_CHECKPOINT) -> None:
     """Fit networks on `(X, y, rows)`: y of these rows of X, which several may share."""
     device, offsets, parts = resolve_device(networks[0].device), {}, []
     for X, _, _ in samples:
@@ -157,10 +175,15 @@ def _fit_on(networks, samples) -> None:
         copy_features(networks[0], network)
         member = _Member.of(network, inputs, y, offsets[id(X)] + rows)
         groups[member.group].append(member)
+    stacks = []
     for members in groups.values():
         size = _networks_at_once(members[0])
-        for start in range(0, len(members), size):
-            _fit_group(members[start : start + size])
+        stacks += [members[start : start + size] for start in range(0, len(members), size)]
+    with deferred_interrupts():
+        for number, members in enumerate(stacks):
+            _fit_group(members, checkpoint.part(f"stack{number}"))
+            if interrupted():
+                break
 
 
 def copy_features(first, other) -> None:
@@ -301,7 +324,7 @@ def _embedded(members: list[_Member]) -> list[TrainingData]:
     return found
 
 
-def _fit_group(members: list[_Member]) -> None:
+def _fit_group(members: list[_Member], part: Part) -> None:
     """Train members of one shape, and give each what came of it."""
     parts = _embedded(members) if members[0].embeds else [member.parts for member in members]
     first, nets = members[0].estimator, [member.net for member in members]
@@ -313,7 +336,8 @@ def _fit_group(members: list[_Member]) -> None:
     loss = CrossEntropy() if is_classifier(first) else SquaredError()
     gradients = Backpropagation(stack, loss)
     size, large = first.batch_size, max(first.batch_size, EVALUATION_ROWS)
-    train = _batches(parts, "train", size, [member.generator for member in members])
+    generators = [member.generator for member in members]
+    train = _batches(parts, "train", size, generators)
     valid = _batches(parts, "valid", large) if parts[0].valid is not None else None
     tuner, schedule = None, members[0].schedule
     if schedule is not None:
@@ -324,8 +348,11 @@ def _fit_group(members: list[_Member]) -> None:
     if any(member.estimator.input_penalty for member in members):
         penalty = StackedInputPenalty([net.input_penalty or _no_penalty(net) for net in nets])
         after_step = partial(penalty, stack, first.lr)
+    training = StackState(stack, optimizer, tuner, nets, generators)
+    kept = part.load()
+    done = 0 if kept is None else training.restore(kept)
     with threads_for(len(members) * first._multiplications(members[0].n_numbers)):
-        for epoch in range(1, first.max_epochs + 1):
+        for epoch in range(done + 1, first.max_epochs + 1):
             start = time.perf_counter()
             if penalty is not None:
                 penalty.share = rise(epoch, first.max_epochs)
@@ -339,6 +366,10 @@ def _fit_group(members: list[_Member]) -> None:
                 _record(net, epoch, {k: v[number] for k, v in losses.items()}, seconds)
                 if tuner is not None:
                     net.history.record("n_neurons", sum(stack.widths))
+            if part.is_due or interrupted() or epoch == first.max_epochs:
+                part.save(training.state())
+            if interrupted():
+                break
     stack.unstack([net.module_ for net in nets], optimizer, [net.optimizer_ for net in nets])
     for number, member in enumerate(members):
         estimator, net = member.estimator, member.net

@@ -76,6 +76,9 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    checkpoint : str or path-like, default=None
+        Folder, of this fit alone, in which `fit` keeps how far it has come: killed, and called
+        again with the same parameters and data, it goes on, and ends with the same network.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -193,6 +196,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         device="auto",
         dtype=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
         random_state=None,
         pruning_rate=0.5,
@@ -235,6 +239,7 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
             device=device,
             dtype=dtype,
             warm_start=warm_start,
+            checkpoint=checkpoint,
             verbose=verbose,
             random_state=random_state,
         )
@@ -319,6 +324,9 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    checkpoint : str or path-like, default=None
+        Folder, of this fit alone, in which `fit` keeps how far it has come: killed, and called
+        again with the same parameters and data, it goes on, and ends with the same network.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -431,6 +439,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         device="auto",
         dtype=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
         random_state=None,
         pruning_rate=0.5,
@@ -472,6 +481,7 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
             device=device,
             dtype=dtype,
             warm_start=warm_start,
+            checkpoint=checkpoint,
             verbose=verbose,
             random_state=random_state,
         )

@@ -67,6 +67,9 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    checkpoint : str or path-like, default=None
+        Folder, of this fit alone, in which `fit` keeps how far it has come: killed, and called
+        again with the same parameters and data, it goes on, and ends with the same network.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -137,6 +140,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
         device="auto",
         dtype=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
         random_state=None,
     ):
@@ -164,6 +168,7 @@ class TorchMLPClassifier(ClassifierPart, BaseTorchEstimator):
             device=device,
             dtype=dtype,
             warm_start=warm_start,
+            checkpoint=checkpoint,
             verbose=verbose,
             random_state=random_state,
         )
@@ -232,6 +237,9 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    checkpoint : str or path-like, default=None
+        Folder, of this fit alone, in which `fit` keeps how far it has come: killed, and called
+        again with the same parameters and data, it goes on, and ends with the same network.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -298,6 +306,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
         device="auto",
         dtype=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
         random_state=None,
     ):
@@ -325,6 +334,7 @@ class TorchMLPRegressor(RegressorPart, BaseTorchEstimator):
             device=device,
             dtype=dtype,
             warm_start=warm_start,
+            checkpoint=checkpoint,
             verbose=verbose,
             random_state=random_state,
         )

@@ -72,6 +72,9 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
         is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    checkpoint : str or path-like, default=None
+        Folder, of this fit alone, in which `fit` keeps how far it has come: killed, and called
+        again with the same parameters and data, it goes on, and ends with the same network.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -181,6 +184,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
         device="auto",
         dtype=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
         random_state=None,
         pretraining="reconstruction",
@@ -215,6 +219,7 @@ class RBMPretrainedMLP(PretrainedPart, TorchMLPClassifier):
             device=device,
             dtype=dtype,
             warm_start=warm_start,
+            checkpoint=checkpoint,
             verbose=verbose,
             random_state=random_state,
         )
@@ -290,6 +295,9 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
         is "float32" with matrix products in bfloat16, for large networks on a GPU.
     warm_start : bool, default=False
         Let `fit` go on from the network fitted before, with today's `lr` and `batch_size`.
+    checkpoint : str or path-like, default=None
+        Folder, of this fit alone, in which `fit` keeps how far it has come: killed, and called
+        again with the same parameters and data, it goes on, and ends with the same network.
     verbose : int, default=0
         1 shows a progress bar with the losses.
     random_state : int, RandomState instance or None, default=None
@@ -398,6 +406,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
         device="auto",
         dtype=None,
         warm_start=False,
+        checkpoint=None,
         verbose=0,
         random_state=None,
         pretraining="reconstruction",
@@ -431,6 +440,7 @@ class RBMPretrainedMLPRegressor(PretrainedPart, TorchMLPRegressor):
             device=device,
             dtype=dtype,
             warm_start=warm_start,
+            checkpoint=checkpoint,
             verbose=verbose,
             random_state=random_state,
         )

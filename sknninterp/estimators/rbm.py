@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,14 +19,17 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sknninterp.estimators._checkpoint import NO_CHECKPOINT, checkpointed
 from sknninterp.estimators._device import draw_seed, resolve_device, seeded, threads_for
+from sknninterp.estimators._interrupts import deferred_interrupts, interrupted, report_interrupt
 from sknninterp.estimators._progress import epoch_bar
+from sknninterp.estimators._training_state import KeptMachines
 from sknninterp.estimators._validation import Pair, for_torch, validated
 from sknninterp.nn.rbm import DenseRBM
 from sknninterp.nn.rbm_trainer import RULES, Epoch, RBMTrainer, train, train_epoch
@@ -87,6 +91,9 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "auto" takes the GPU if there is one.
     dtype : {"float32", "float64"}, default=None
         None keeps the floating type of X; "float32" is faster, and what large tables want.
+    checkpoint : str or path-like, default=None
+        Folder, of this fit alone, in which `fit` keeps how far it has come: killed, and called
+        again with the same parameters and data, it goes on, and ends with the same machine.
     verbose : int, default=0
         1 shows a progress bar with the reconstruction error.
     random_state : int, RandomState instance or None, default=None
@@ -151,9 +158,12 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         "hybrid_epochs": [Pair(Integral, 0, None, closed="left")],
         "device": [str, torch.device],
         "dtype": [StrOptions({"float32", "float64"}), None],
+        "checkpoint": [str, os.PathLike, None],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
+
+    _checkpoint = NO_CHECKPOINT  # another one while `fit` is under way
 
     def __init__(
         self,
@@ -174,6 +184,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         hybrid_epochs=(7, 3),
         device="auto",
         dtype=None,
+        checkpoint=None,
         verbose=0,
         random_state=None,
     ):
@@ -193,6 +204,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.hybrid_epochs = hybrid_epochs
         self.device = device
         self.dtype = dtype
+        self.checkpoint = checkpoint
         self.verbose = verbose
         self.random_state = random_state
 
@@ -217,13 +229,26 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ------
         ValueError
             If X holds NaN, infinite or non-numeric values, lies outside the bounds of the visible
-            units, is sparse and they are Gaussian, or if training diverges.
+            units, is sparse and they are Gaussian, if training diverges, or if `checkpoint` holds
+            another fit.
+        OSError
+            If `checkpoint` cannot be written; what was kept before is still there.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If Ctrl-C has ended the training, after the epoch that was under way.
         """
-        X, rbm = self._start(X)
-        with self._training(rbm), epoch_bar(self.verbose, self.n_iter) as told:
-            batches = _Batches(X, self.batch_size, rbm.weight.device)
-            done = train(rbm, batches, self.n_iter, on_epoch=told, **self._options())
-        return self._keep(*done)
+        with deferred_interrupts(), checkpointed(self, {"X": X}):
+            X, rbm = self._start(X)
+            machine = KeptMachines(self._checkpoint.part("training"))
+            options = {"keep": machine.keep, "kept": machine.kept, **self._options()}
+            with self._training(rbm), epoch_bar(self.verbose, self.n_iter) as told:
+                batches = _Batches(X, self.batch_size, rbm.weight.device)
+                options["on_epoch"] = lambda epoch: told(epoch) or interrupted()
+                self._keep(*train(rbm, batches, self.n_iter, **options))
+            report_interrupt(f"after epoch {len(self._epochs)}")
+        return self
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None):
@@ -266,7 +291,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """X checked, and a machine of its width that has learnt nothing."""
         X = self._checked(X, reset=True)
         unit = self._unit_for(X, self.visible)
-        self._random_state = check_random_state(self.random_state)
+        self._random_state = self._checkpoint.random_state(self.random_state)
         self._score_seed = draw_seed(self._random_state)
         dtype = torch.float32 if X.dtype == np.float32 else torch.float64
         with seeded(self._random_state):

@@ -45,11 +45,11 @@ class Bootstrap:
         sizes = counts @ np.bincount(self._blocks)
         self._weights = counts / sizes[:, None]
 
-    def mean(self, values):
+    def mean(self, values: np.ndarray) -> tuple:
         """Mean of `values` (n_samples, ...) over samples, with its lower and upper limit."""
         return values.mean(0), *self._limits(self._resampled(values))
 
-    def ratio(self, values, others):
+    def ratio(self, values: np.ndarray, others: np.ndarray) -> tuple:
         """Ratio of two means over the same samples, with its lower and upper limit."""
         # Of means that are 0 it is NaN or infinite, which says enough.
         with np.errstate(divide="ignore", invalid="ignore"):

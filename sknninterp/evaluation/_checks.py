@@ -34,7 +34,7 @@ def check_inside(name: str, value: Any, least: float, most: float) -> None:
         raise ValueError(f"{name}={value!r} must be a number {between}.")
 
 
-def as_numbers(name: str, values) -> np.ndarray:
+def as_numbers(name: str, values: Any) -> np.ndarray:
     """An array of floats; a ValueError that names the parameter where these are no numbers."""
     try:
         return np.asarray(values, dtype=float)

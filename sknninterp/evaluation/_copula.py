@@ -44,7 +44,13 @@ class NormalScores:
        Annals of Applied Statistics 1:265.
     """
 
-    def __init__(self, X, random_state, shrinkage=None, n_sweeps=20):
+    def __init__(
+        self,
+        X: np.ndarray,
+        random_state: np.random.RandomState,
+        shrinkage: float | None = None,
+        n_sweeps: int = 20,
+    ):
         self.sorted_values = np.sort(X, axis=0)
         n_samples = len(X)
         below, up_to = (
@@ -77,7 +83,7 @@ class NormalScores:
     def _plain(self):
         return shrunk_correlation(self.scores, shrinkage=0, smallest=_SMALLEST)
 
-    def redrawn(self, random_state, n_sweeps=1):
+    def redrawn(self, random_state: np.random.RandomState, n_sweeps: int = 1) -> np.ndarray:
         """Scores drawn anew, from the last draw on.
 
         Parameters
@@ -103,7 +109,7 @@ class NormalScores:
                 scores[:, j] = np.where(self._fixed[:, j], scores[:, j], drawn)
         return scores
 
-    def values(self, scores):
+    def values(self, scores: np.ndarray) -> np.ndarray:
         """Columns of X's own values, in the order of some scores.
 
         Parameters

@@ -9,7 +9,9 @@ from sklearn.covariance import ledoit_wolf
 _SMALLEST = 1e-4
 
 
-def shrunk_correlation(X, shrinkage=None, smallest=_SMALLEST):
+def shrunk_correlation(
+    X: np.ndarray, shrinkage: float | None = None, smallest: float = _SMALLEST
+) -> np.ndarray:
     r"""Correlations of the columns of X, shrunk towards none until they can be inverted.
 
     (1 - \delta) R + \delta I, whose diagonal stays 1; with a larger \delta where the smallest

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from sknninterp._typing import MatrixLike, Target
 from sknninterp.estimators._network import as_table, find_network
 from sknninterp.evaluation._checks import check_choice
 from sknninterp.explainers._outputs import Outputs
@@ -50,7 +52,9 @@ class ExplainedOutput:
         If there is no such output, or several and none is named.
     """
 
-    def __init__(self, estimator, X, target=None, scale="probability"):
+    def __init__(
+        self, estimator: Any, X: MatrixLike, target: Target = None, scale: str = "probability"
+    ):
         check_choice("output", scale, SCALES)
         self._read = _reader(estimator, scale)
         values, self.known, self.is_class = self._read(X)
@@ -59,7 +63,7 @@ class ExplainedOutput:
         self._places_of_samples = places
         self.start = values[np.arange(len(values)), places]
 
-    def __call__(self, X) -> np.ndarray:
+    def __call__(self, X: MatrixLike) -> np.ndarray:
         """The output of samples that stand for those of X, (n_samples,)."""
         values = self._read(X)[0]
         return values[np.arange(len(values)), self._places_of_samples]
@@ -87,7 +91,7 @@ class ExplainedOutput:
         return np.broadcast_to(np.asarray(places, dtype=int), len(values))
 
 
-def all_outputs(estimator, X, scale="probability"):
+def all_outputs(estimator: Any, X: MatrixLike, scale: str = "probability") -> np.ndarray:
     """All outputs (n_samples, n_outputs), their labels, and whether these are classes.
 
     Parameters
@@ -128,7 +132,8 @@ class _NetworkReader:
     """Outputs of a network, which is read once for all samples that follow."""
 
     def __init__(self, estimator, scale):
-        self.network, self.scale, self.graph = find_network(estimator), scale, None
+        self.network, self.scale = find_network(estimator), scale
+        self.graph: Any = None
 
     def __call__(self, X):
         parts = [self._run(inputs) for _, inputs in self.network.batches(as_table(X))]

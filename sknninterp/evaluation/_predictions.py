@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import is_classifier
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.metaestimators import available_if
 
+from sknninterp._typing import MatrixLike
 
-def each_has(method: str):
+
+def each_has(method: str) -> Callable[[Any], bool]:
     """Whether the explainer inside has a method, as `available_if` asks."""
 
     def check(self):
@@ -21,8 +27,11 @@ def each_has(method: str):
 class AveragedPredictions:
     """Mixin: predictions of all `explainers_` together, where they have any."""
 
+    explainers_: list
+    _known_table: Callable[..., Any]
+
     @available_if(each_has("predict"))
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predictions of the repeats together.
 
         Parameters
@@ -46,7 +55,7 @@ class AveragedPredictions:
         return vote(predictions)
 
     @available_if(each_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray | list[np.ndarray]:
         """Mean of the repeats' probabilities.
 
         Parameters
@@ -64,7 +73,7 @@ class AveragedPredictions:
         return np.mean(found, axis=0)
 
     @available_if(each_has("predict"))
-    def score(self, X, y, sample_weight=None):
+    def score(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Accuracy, or R^2 of a regressor, of :meth:`predict`.
 
         Parameters
@@ -81,7 +90,7 @@ class AveragedPredictions:
         return float(measure(y, self.predict(X), sample_weight=sample_weight))
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Labels of a classifier."""
         return self.explainers_[0].classes_
 
@@ -98,7 +107,7 @@ def _likeliest(probabilities, classes, several_labels: bool):
     return classes[probabilities.argmax(1)] if alike else None
 
 
-def vote(predictions) -> np.ndarray:
+def vote(predictions: list[np.ndarray]) -> np.ndarray:
     """The label that most predict for each sample; of as many for two, the first in order.
 
     Parameters

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from sklearn.neural_network._multilayer_perceptron import BaseMultilayerPerceptron
 from sklearn.utils import _safe_indexing
 from torch import nn
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._device import seeded
 from sknninterp.estimators._network import find_network
 
@@ -27,11 +30,11 @@ class WeightLayers:
     names : list of str
     """
 
-    def __init__(self, estimator, X):
+    def __init__(self, estimator: Any, X: MatrixLike):
         network = find_network(estimator)
         if isinstance(network.predictor, BaseMultilayerPerceptron):
             # Its network is read from its arrays; what counts is what these hold.
-            self._layers = _layers_of_arrays(network.predictor)
+            self._layers: dict[str, Any] = _layers_of_arrays(network.predictor)
         else:
             inputs = network.to_tensor(network.preprocess(_safe_indexing(X, slice(0, 1))))
             self._layers = _layers_of_graph(network.read(tuple(inputs.shape[1:])))
@@ -70,7 +73,7 @@ class _ModuleLayer:
     """A torch module with parameters of its own."""
 
     def __init__(self, module: nn.Module):
-        self.module = module
+        self.module: Any = module
 
     @torch.no_grad()
     def reset(self, random_state):

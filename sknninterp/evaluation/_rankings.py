@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.feature_selection._base import _get_feature_importances
 
-from sknninterp._typing import MatrixLike, Target
+from sknninterp._typing import MatrixLike
 from sknninterp.evaluation._checks import as_numbers, check_choice
 from sknninterp.evaluation._outputs import ExplainedOutput
 from sknninterp.explainers.explanation import Explanation
@@ -18,7 +18,7 @@ from sknninterp.explainers.explanation import Explanation
 RANK_BY = ("auto", "value", "magnitude")
 
 
-def as_explanation(explanation: Any, X: MatrixLike, target: Target = None) -> Any:
+def as_explanation(explanation: Any, X: MatrixLike, target: Any = None) -> Any:
     """An Explanation or an array, from these, an explainer or an estimator with importances."""
     if isinstance(explanation, Explanation):
         return explanation
@@ -32,7 +32,7 @@ def as_explanation(explanation: Any, X: MatrixLike, target: Target = None) -> An
     return as_numbers("explanation", explanation)
 
 
-def own_target(explanation: Any, target: Target) -> Any:
+def own_target(explanation: Any, target: Any) -> Any:
     """The target that an explanation is about, as far as it says so, or else the given one.
 
     Raises
@@ -57,7 +57,7 @@ def _asks_predicted(target) -> bool:
     return target is None or (isinstance(target, str) and target == "predicted")
 
 
-def attributions(explanation: Any, X: MatrixLike, output: ExplainedOutput) -> np.ndarray:
+def attributions(explanation: Any, X: Any, output: ExplainedOutput) -> np.ndarray:
     """Attributions to the explained output.
 
     Parameters
@@ -81,7 +81,7 @@ def attributions(explanation: Any, X: MatrixLike, output: ExplainedOutput) -> np
     if isinstance(explanation, Explanation):
         _check_names(explanation, X)
         has_outputs = explanation.has_outputs
-        labels = explanation.output_names if has_outputs else None
+        labels = explanation.output_names
         signed, fits = explanation.signed, values.shape[: len(shape)] == shape
     else:
         has_outputs, signed, labels = values.shape == (*shape, n_known), True, output.known
@@ -134,7 +134,7 @@ def ranking_scores(
     values = attributions(explanation, X, output)
     if groups is not None:
         sums = np.zeros((len(values), groups.max() + 1))
-        np.add.at(sums, (slice(None), groups), values)
+        np.add.at(sums.T, groups, values.T)
         values = sums
     unsigned = isinstance(explanation, Explanation) and not explanation.signed
     by_magnitude = rank_by == "magnitude" or (rank_by == "auto" and unsigned)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from joblib import Parallel
-from numpy.typing import ArrayLike
 from sklearn.feature_selection._base import _get_feature_importances
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import _num_features
@@ -19,7 +18,7 @@ from sknninterp.estimators._network import is_search
 
 
 def fitted_importances(
-    estimator: Any, seed: int | None, X: MatrixLike, y: ArrayLike, getter: str | Callable = "auto"
+    estimator: Any, seed: int | None, X: MatrixLike, y: Any, getter: str | Callable = "auto"
 ) -> np.ndarray:
     """Fit an estimator in place, and say how important it finds each column.
 

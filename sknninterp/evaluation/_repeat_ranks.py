@@ -145,7 +145,7 @@ def _check_repeats(n_repeats: int, name: str) -> None:
 
 def check_k(k: Any, n_features: int) -> None:
     """Raise a ValueError unless k is a number of features to select."""
-    if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= k <= n_features:
+    if not isinstance(k, Integral) or isinstance(k, bool) or not 1 <= int(k) <= n_features:
         raise ValueError(
             f"k={k!r} must be an integer from 1 to the number of features, {n_features}."
         )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 from torch import nn
 
+from sknninterp._typing import MatrixLike, Names
 from sknninterp.estimators._device import single_threaded
 from sknninterp.estimators._folds import Samples, draw_rows, fit_samples, seeded_clone
 from sknninterp.estimators._stacked_fit import can_be_stacked, fit_stacked
@@ -27,7 +30,7 @@ _INNER = ("explainer", "estimator", "regressor", "classifier")
 # --- what can be fitted again -------------------------------------------------------------------
 
 
-def check_refits(explainer) -> None:
+def check_refits(explainer: Any) -> None:
     """Raise a ValueError that names what in an explainer cannot be fitted again.
 
     Parameters
@@ -62,7 +65,17 @@ def _chain(part, path: str = "explainer") -> Iterator[tuple[str, object]]:
 # --- one repeat ---------------------------------------------------------------------------------
 
 
-def fit_repeat(number, seed, explainer, X, y, resampling, share, stratified, one_thread):
+def fit_repeat(
+    number: int,
+    seed: int,
+    explainer: Any,
+    X: MatrixLike,
+    y: Any,
+    resampling: str,
+    share: float,
+    stratified: bool,
+    one_thread: bool,
+) -> Any:
     """A clone of an explainer, seeded with all that is in it and fitted.
 
     Parameters
@@ -98,7 +111,7 @@ def fit_repeat(number, seed, explainer, X, y, resampling, share, stratified, one
         return fit_samples(clone, torch_seed, Samples(X, y))
 
 
-def fits_at_once(explainer) -> bool:
+def fits_at_once(explainer: Any) -> bool:
     """Whether the networks of repeats can be trained as a stack.
 
     Parameters
@@ -109,7 +122,15 @@ def fits_at_once(explainer) -> bool:
     return own and can_be_stacked(explainer._inner)
 
 
-def fit_at_once(seeds, explainer, X, y, resampling, share, stratified) -> Iterator:
+def fit_at_once(
+    seeds: Sequence[int],
+    explainer: Any,
+    X: MatrixLike,
+    y: ArrayLike | None,
+    resampling: str,
+    share: float,
+    stratified: bool,
+) -> Iterator:
     """What :func:`fit_repeat` does for one seed after another, with all networks trained at once.
 
     Parameters
@@ -137,7 +158,7 @@ def fit_at_once(seeds, explainer, X, y, resampling, share, stratified) -> Iterat
         yield one._rank(estimator, X if own is every else _safe_indexing(X, own))
 
 
-def fit_stack(seeds, **common) -> list:
+def fit_stack(seeds: Sequence[int], **common: Any) -> list:
     """What :func:`fit_at_once` yields, on one thread.
 
     Parameters
@@ -155,7 +176,7 @@ def fit_stack(seeds, **common) -> list:
 
 
 @contextmanager
-def in_repeat(number: int):
+def in_repeat(number: int) -> Iterator[None]:
     """Tell the number of the repeat in the errors of the block.
 
     Parameters
@@ -172,7 +193,7 @@ def in_repeat(number: int):
 # --- what it found ------------------------------------------------------------------------------
 
 
-def importances_of(explainer, getter="auto") -> np.ndarray:
+def importances_of(explainer: Any, getter: str | Callable = "auto") -> np.ndarray:
     """Importances of a fitted explainer or estimator: magnitudes that sum to 1.
 
     Parameters
@@ -197,7 +218,9 @@ def importances_of(explainer, getter="auto") -> np.ndarray:
     return aggregate_importances(found[None], has_outputs=False)
 
 
-def feature_labels(explainer, importances: np.ndarray, names, known=None) -> pd.Index:
+def feature_labels(
+    explainer: Any, importances: np.ndarray, names: Names, known: pd.Index = None
+) -> pd.Index:
     """Names of the features that importances are of.
 
     Parameters

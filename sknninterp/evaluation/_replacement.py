@@ -10,6 +10,7 @@ from pandas.api.types import is_bool_dtype, is_integer_dtype, is_numeric_dtype
 from scipy import sparse
 from sklearn.utils import check_random_state, gen_batches
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._network import as_table
 from sknninterp.evaluation._checks import check_choice
 
@@ -57,7 +58,13 @@ class Replacement:
         If `background` has other columns than X, or no sample is left to draw.
     """
 
-    def __init__(self, kind, X, background=None, random_state=None):
+    def __init__(
+        self,
+        kind: str,
+        X: MatrixLike,
+        background: MatrixLike | None = None,
+        random_state: Seed = None,
+    ):
         check_choice("replacement", kind, REPLACEMENTS)
         self.kind = kind
         self.X = _dense(X)
@@ -81,7 +88,7 @@ class Replacement:
         else:
             self._space = _Space(self.X, self.background)
 
-    def __call__(self, removed) -> object:
+    def __call__(self, removed: np.ndarray) -> object:
         """X with what is marked in `removed`, a mask (n_samples, n_features), replaced."""
         if self.kind == "mean":
             return _blend(self.X, self._mean, np.zeros(len(self.X), int), removed)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
+
+from sknninterp._typing import MatrixLike, Target
 
 
 class FixedTarget:
@@ -29,7 +33,7 @@ class FixedTarget:
         Its values, flat.
     """
 
-    def __init__(self, explainer, X, target=None):
+    def __init__(self, explainer: Any, X: MatrixLike, target: Target = None):
         self.target = target
         self.explanation = self._first(explainer, X)
         self.values = _flat(self.explanation)
@@ -46,7 +50,7 @@ class FixedTarget:
             self.target = found.target
         return found
 
-    def __call__(self, explainer, X) -> np.ndarray:
+    def __call__(self, explainer: Any, X: MatrixLike) -> np.ndarray:
         """Values of samples that stand for those of the first X, (n_samples, n_values)."""
         if not isinstance(self.target, np.ndarray):
             return _flat(explainer.explain(X, self.target))

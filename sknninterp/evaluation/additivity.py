@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._network import as_table, find_network
 from sknninterp.evaluation._outputs import ExplainedOutput, all_outputs
 from sknninterp.evaluation._rankings import own_target
@@ -33,7 +35,14 @@ _N_SAMPLES = 32
 _MOST_SCORES = 2**25
 
 
-def completeness(explanation, estimator, X, *, tolerance=TOLERANCE, output="logit"):
+def completeness(
+    explanation: Explanation,
+    estimator: Any,
+    X: MatrixLike,
+    *,
+    tolerance: float = TOLERANCE,
+    output: str = "logit",
+) -> pd.DataFrame:
     r"""Gap between what attributions add up to and the output that they explain.
 
     An explanation with base values claims that these and the attributions of a sample sum to its
@@ -141,7 +150,9 @@ def _explained(explanation, estimator, X, scale):
 # --- influential scores -------------------------------------------------------------------------
 
 
-def conservation(explainer, X, *, tolerance=1e-3):
+def conservation(
+    explainer: InfluentialScores, X: MatrixLike, *, tolerance: float = 1e-3
+) -> pd.DataFrame:
     r"""Check the laws that influential scores J obey, whatever the network [1]_.
 
     - norm: of each output and sample \|J\| sums to at most 1 over the source.

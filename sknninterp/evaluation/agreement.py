@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import kendalltau, norm, rankdata
 from scipy.stats import t as student
 
@@ -42,7 +43,7 @@ _MOST_COMPARED = 500
 # --- agreement of all features ------------------------------------------------------------------
 
 
-def kendall(importances):
+def kendall(importances: ArrayLike) -> float:
     """Mean of Kendall's tau-b over all pairs of repeats.
 
     Parameters
@@ -69,7 +70,7 @@ def kendall(importances):
     return _mean_of_pairs(_kendall_matrix(repeated(importances)))
 
 
-def spearman(importances):
+def spearman(importances: ArrayLike) -> float:
     """Mean of Spearman's rank correlation over all pairs of repeats.
 
     Parameters
@@ -96,7 +97,7 @@ def spearman(importances):
     return _mean_of_pairs(_spearman_matrix(repeated(importances)))
 
 
-def rank_biased_overlap(importances, persistence=0.9):
+def rank_biased_overlap(importances: ArrayLike, persistence: float = 0.9) -> float:
     r"""Mean rank-biased overlap over all pairs of repeats: agreement that weighs the top most.
 
     RBO of two rankings is (1 - q) \sum_d q^(d-1) A_d with q the persistence and A_d the agreement
@@ -200,7 +201,7 @@ def _overlap_matrix(importances: np.ndarray, persistence: float = 0.9) -> np.nda
 # --- agreement of the selected features ---------------------------------------------------------
 
 
-def jaccard(selected):
+def jaccard(selected: ArrayLike) -> float:
     """Mean Jaccard index over all pairs of repeats: features in both over features in either.
 
     It is not corrected for chance: the more features are selected of few, the higher it is.
@@ -228,7 +229,7 @@ def jaccard(selected):
     return _mean_of_pairs(_jaccard_matrix(check_selected(selected)))
 
 
-def kuncheva(selected):
+def kuncheva(selected: ArrayLike) -> float:
     """Mean of Kuncheva's consistency index over all pairs of repeats, for sets of one size.
 
     Of two sets of k among p features with r in both it is (r p - k^2) / (k (p - k)) [1]_: the
@@ -308,7 +309,7 @@ class NogueiraStability(NamedTuple):
     upper: float
 
 
-def nogueira(selected, confidence_level=0.95):
+def nogueira(selected: ArrayLike, confidence_level: float = 0.95) -> NogueiraStability:
     r"""Stability of a selection by Nogueira, Sechidis and Brown, with its interval.
 
     One less the mean variance of a feature's selection over the variance that a random selection
@@ -387,7 +388,9 @@ _OF_RANKS = {
 _OF_SETS = {"jaccard": _jaccard_matrix, "kuncheva": _kuncheva_matrix}
 
 
-def pairwise_agreement(importances, measure="kendall", k=10):
+def pairwise_agreement(
+    importances: ArrayLike, measure: str = "kendall", k: int = 10
+) -> pd.DataFrame:
     """Agreement of every pair of repeats, or of other rankings of the same features.
 
     Parameters
@@ -432,7 +435,7 @@ default="kendall"
     return pd.DataFrame(matrix, index=names, columns=names)
 
 
-def stability(importances, k=10, confidence_level=0.95):
+def stability(importances: ArrayLike, k: int = 10, confidence_level: float = 0.95) -> pd.DataFrame:
     """All measures of how far repeats agree, with intervals.
 
     Parameters

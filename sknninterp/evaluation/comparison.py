@@ -7,14 +7,17 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import delayed
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._device import draw_seed
 from sknninterp.estimators._network import as_table, is_fitted
 from sknninterp.evaluation._checks import check_choice, check_count
@@ -33,25 +36,25 @@ _AROUND = (BaseExplainer, PermutationExplainer)
 
 
 def compare_explainers(
-    explainers,
-    X,
-    y=None,
+    explainers: list | dict,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
     *,
-    estimator=None,
-    relevant=None,
-    k=10,
-    n_repeats=0,
-    resampling="seed",
-    subsample=0.5,
-    n_explained=200,
-    replacement="mean",
-    n_steps=20,
-    n_random=5,
-    errors="warn",
-    n_jobs=None,
-    random_state=None,
-    verbose=0,
-):
+    estimator: Any = None,
+    relevant: ArrayLike | None = None,
+    k: int = 10,
+    n_repeats: int = 0,
+    resampling: str = "seed",
+    subsample: float = 0.5,
+    n_explained: int = 200,
+    replacement: str = "mean",
+    n_steps: int = 20,
+    n_random: int = 5,
+    errors: str = "warn",
+    n_jobs: int | None = None,
+    random_state: Seed = None,
+    verbose: int = 0,
+) -> pd.DataFrame:
     """Compare explainers by faithfulness, recovery of a known truth, stability and time.
 
     Parameters
@@ -239,7 +242,7 @@ def _repeats(estimator, seeds, X, y, repeating) -> list:
 class _Trial:
     """An explainer that is fitted, and how long that took."""
 
-    explainer: object
+    explainer: Any
     names: pd.Index
     importances: np.ndarray
     times: dict[str, float]
@@ -278,7 +281,7 @@ class _Trial:
             seconds = time.perf_counter() - start
             self.times["explain_time"] = 1000 * seconds / _num_samples(X)
         estimator = estimator.estimator_ if isinstance(estimator, _AROUND) else estimator
-        found = {}
+        found: dict[str, float] = {}
         for kind in ("deletion", "insertion"):
             curves = perturbation_curves(estimator, X, explanation, kind=kind, **options)
             mean, lower, upper = curves.summary().loc["difference"]

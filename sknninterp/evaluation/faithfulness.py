@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.integrate import trapezoid
 from sklearn.utils import check_random_state
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.evaluation._bootstrap import Bootstrap
 from sknninterp.evaluation._checks import check_choice, check_count
 from sknninterp.evaluation._outputs import ExplainedOutput
@@ -30,24 +34,24 @@ ORDERS = ("morf", "lerf")
 
 
 def perturbation_curves(
-    estimator,
-    X,
-    explanation,
+    estimator: Any,
+    X: MatrixLike,
+    explanation: Any,
     *,
-    kind="deletion",
-    order="morf",
-    target=None,
-    replacement="mean",
-    background=None,
-    n_steps=20,
-    n_random=5,
-    rank_by="auto",
-    groups=None,
-    output="probability",
-    confidence_level=0.95,
-    random_state=None,
-    verbose=0,
-):
+    kind: str = "deletion",
+    order: str = "morf",
+    target: Target = None,
+    replacement: str = "mean",
+    background: MatrixLike | None = None,
+    n_steps: int = 20,
+    n_random: int = 5,
+    rank_by: str = "auto",
+    groups: ArrayLike | None = None,
+    output: str = "probability",
+    confidence_level: float = 0.95,
+    random_state: Seed = None,
+    verbose: int = 0,
+) -> PerturbationCurves:
     r"""Deletion or insertion curves of an explanation, beside those of a random order.
 
     Features are replaced one after another in the order of the explanation, and the output that
@@ -150,7 +154,7 @@ def perturbation_curves(
     check_choice("order", order, ORDERS)
     check_count("n_steps", n_steps, 1)
     check_count("n_random", n_random, 0)
-    random_state = check_random_state(random_state)
+    generator = check_random_state(random_state)
     trial = _Trial(
         estimator,
         X,
@@ -161,7 +165,7 @@ def perturbation_curves(
         rank_by,
         groups,
         output,
-        random_state,
+        generator,
     )
     n_groups = trial.n_groups
     counts = np.unique(np.linspace(0, n_groups, n_steps + 1).round().astype(int))
@@ -176,7 +180,7 @@ def perturbation_curves(
         outputs=curves,
         random_outputs=np.mean(random, axis=0) if random else None,
         confidence_level=confidence_level,
-        seed=int(random_state.randint(np.iinfo(np.int32).max)),
+        seed=int(generator.randint(np.iinfo(np.int32).max)),
     )
 
 
@@ -223,11 +227,11 @@ class PerturbationCurves:
     seed: int = 0
     _bootstrap: Bootstrap = field(init=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         bootstrap = Bootstrap(len(self.outputs), self.confidence_level, self.seed)
         object.__setattr__(self, "_bootstrap", bootstrap)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         area, lower, upper = self.summary().loc["area"]
         return (
             f"PerturbationCurves({self.kind}, {self.order}: {len(self.outputs)} samples,"
@@ -235,18 +239,18 @@ class PerturbationCurves:
         )
 
     @property
-    def areas(self):
+    def areas(self) -> np.ndarray:
         """Area under each sample's curve, (n_samples,), by the trapezoidal rule."""
         return trapezoid(self.outputs, self.share, axis=1)
 
     @property
-    def random_areas(self):
+    def random_areas(self) -> np.ndarray | None:
         """Area under each sample's curve in random order, or None."""
         if self.random_outputs is None:
             return None
         return trapezoid(self.random_outputs, self.share, axis=1)
 
-    def to_frame(self):
+    def to_frame(self) -> pd.DataFrame:
         """Return the mean curves.
 
         Returns
@@ -262,7 +266,7 @@ class PerturbationCurves:
                 columns |= zip(names, self._bootstrap.mean(outputs), strict=True)
         return pd.DataFrame(columns)
 
-    def summary(self):
+    def summary(self) -> pd.DataFrame:
         """Return the mean area, alone and against a random order.
 
         Returns
@@ -280,7 +284,7 @@ class PerturbationCurves:
         return pd.DataFrame.from_dict(rows, orient="index", columns=["mean", "lower", "upper"])
 
     @property
-    def beats_random(self):
+    def beats_random(self) -> bool | None:
         """Whether the whole interval of the difference is on the side that faithfulness predicts.
 
         Below zero for deletion of the most relevant or insertion of the least relevant features
@@ -295,22 +299,22 @@ class PerturbationCurves:
 
 
 def erasure(
-    estimator,
-    X,
-    explanation,
-    k=(0.01, 0.05, 0.1, 0.2, 0.5),
+    estimator: Any,
+    X: MatrixLike,
+    explanation: Any,
+    k: float | Sequence[float] | np.ndarray = (0.01, 0.05, 0.1, 0.2, 0.5),
     *,
-    target=None,
-    replacement="mean",
-    background=None,
-    n_random=5,
-    rank_by="auto",
-    groups=None,
-    output="probability",
-    confidence_level=0.95,
-    random_state=None,
-    verbose=0,
-):
+    target: Target = None,
+    replacement: str = "mean",
+    background: MatrixLike | None = None,
+    n_random: int = 5,
+    rank_by: str = "auto",
+    groups: ArrayLike | None = None,
+    output: str = "probability",
+    confidence_level: float = 0.95,
+    random_state: Seed = None,
+    verbose: int = 0,
+) -> pd.DataFrame:
     r"""Comprehensiveness and sufficiency of the top k features.
 
     With x the sample, r its k most relevant features and f the output that was explained [1]_
@@ -362,7 +366,7 @@ def erasure(
     [[0.54, 0.07], [0.57, -0.02]]
     """
     check_count("n_random", n_random, 0)
-    random_state = check_random_state(random_state)
+    generator = check_random_state(random_state)
     trial = _Trial(
         estimator,
         X,
@@ -373,15 +377,15 @@ def erasure(
         rank_by,
         groups,
         output,
-        random_state,
+        generator,
     )
-    ks = [k] if isinstance(k, Real) else list(k)
+    ks = list(k) if np.iterable(k) else [k]
     counts = [_count_of(one, trial.n_groups) for one in ks]
     with trial.progress(2 * (1 + n_random) * len(counts), verbose):
         found = trial.drops(trial.ranks("morf"), counts)
         random = [trial.drops(trial.random_ranks(), counts) for _ in range(n_random)]
     bootstrap = Bootstrap(
-        len(trial.start), confidence_level, int(random_state.randint(np.iinfo(np.int32).max))
+        len(trial.start), confidence_level, int(generator.randint(np.iinfo(np.int32).max))
     )
     columns = {"n_features": counts}
     for name, drops in found.items():
@@ -417,7 +421,7 @@ class _Trial:
         self.groups = checked_groups(groups, X.shape[1:])
         self.n_groups = int(self.groups.max()) + 1
         self.scores = ranking_scores(explanation, X, self.output, rank_by, self.groups)
-        self._bar = None
+        self._bar: Any = None
 
     def ranks(self, order: str) -> np.ndarray:
         scores = self.scores if order == "morf" else -self.scores
@@ -452,9 +456,9 @@ class _Trial:
 
 
 def _count_of(k, n_features) -> int:
-    if isinstance(k, Integral) and not isinstance(k, bool) and 1 <= k <= n_features:
+    if isinstance(k, Integral) and not isinstance(k, bool) and 1 <= int(k) <= n_features:
         return int(k)
-    if isinstance(k, Real) and not isinstance(k, Integral) and 0 < k <= 1:
+    if isinstance(k, Real) and not isinstance(k, Integral) and 0 < float(k) <= 1:
         return max(1, round(k * n_features))
     raise ValueError(
         f"k={k!r} must be an integer from 1 to the number of features, {n_features}, or a share of"

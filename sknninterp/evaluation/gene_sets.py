@@ -6,12 +6,16 @@ import os
 import warnings
 from collections.abc import Mapping
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control, hypergeom
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions, validate_params
+
+from sknninterp._typing import Seed
 
 # Permutations drawn at once: enough to hide Python's own time, few enough for a genome's memory.
 _BATCH = 64
@@ -19,7 +23,7 @@ _BATCH = 64
 _DECIMALS = 12
 
 
-def read_gmt(path_or_file):
+def read_gmt(path_or_file: Any) -> dict[str, tuple[str, ...]]:
     r"""Read gene sets from a GMT file: a line a set, its name, a description and genes, by tabs.
 
     Parameters
@@ -57,10 +61,10 @@ def _parse_gmt(lines, source):
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        name, _, *genes = (field.strip() for field in (line + "\t").split("\t"))
+        name, _, *fields = (field.strip() for field in (line + "\t").split("\t"))
         where = f"{source}, line {number}"
         # Tables exported from spreadsheets pad their lines with tabs.
-        genes = tuple(dict.fromkeys(gene for gene in genes if gene))
+        genes = tuple(dict.fromkeys(gene for gene in fields if gene))
         if not name or not genes:
             raise ValueError(
                 f"{where}: expected a name, a description and at least one gene, separated by "
@@ -92,18 +96,18 @@ def _parse_gmt(lines, source):
     prefer_skip_nested_validation=True,
 )
 def enrichment(
-    ranking,
-    gene_sets,
+    ranking: pd.Series,
+    gene_sets: Any,
     *,
-    method="ora",
-    top=100,
-    background=None,
-    min_size=5,
-    max_size=500,
-    weight=1.0,
-    n_permutations=1000,
-    random_state=None,
-):
+    method: str = "ora",
+    top: float | ArrayLike = 100,
+    background: ArrayLike | None = None,
+    min_size: int = 5,
+    max_size: int = 500,
+    weight: float = 1.0,
+    n_permutations: int = 1000,
+    random_state: Seed = None,
+) -> pd.DataFrame:
     """Test which sets of genes come first in a ranking of genes.
 
     ``method="ora"``, over-representation: how many genes of a set are among the `top` ones,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from joblib import delayed
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context
 from sklearn.feature_selection import SelectorMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._device import draw_seed
 from sknninterp.estimators._folds import seeded_clone
 from sknninterp.evaluation._refits import check_numbers, fitted_importances, in_parallel
@@ -162,20 +165,20 @@ class KnockoffSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        fdr=0.1,
-        method="gaussian",
-        s_vector="mvr",
-        shrinkage=None,
-        statistic="difference",
-        offset=1,
-        n_knockoffs=1,
-        draw_fdr=None,
-        importance_getter="auto",
-        n_jobs=None,
-        verbose=0,
-        random_state=None,
+        fdr: float = 0.1,
+        method: str | Callable = "gaussian",
+        s_vector: str = "mvr",
+        shrinkage: float | None = None,
+        statistic: str = "difference",
+        offset: int = 1,
+        n_knockoffs: int = 1,
+        draw_fdr: float | None = None,
+        importance_getter: str | Callable = "auto",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: Seed = None,
     ):
         self.estimator = estimator
         self.fdr = fdr
@@ -192,7 +195,7 @@ class KnockoffSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y):
+    def fit(self, X: MatrixLike, y: MatrixLike) -> Self:
         """Make knockoffs, fit the estimator on columns and knockoffs, and select.
 
         Parameters
@@ -236,7 +239,8 @@ class KnockoffSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
             for _ in range(self.n_knockoffs)
         ]
         pairs = in_parallel(calls, self.n_jobs, self.verbose, "draw")
-        statistics = knockoff_statistics(*np.moveaxis(np.array(pairs), 1, 0), self.statistic)
+        originals, knockoffs = np.moveaxis(np.array(pairs), 1, 0)
+        statistics = knockoff_statistics(originals, knockoffs, self.statistic)
         # A constant column is its own knockoff, and whatever sets them apart is chance.
         self.statistics_ = np.where(np.ptp(X, axis=0) > 0, statistics, 0.0)
         self._select()
@@ -290,7 +294,7 @@ class KnockoffSelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self, "support_")
         return self.support_
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags

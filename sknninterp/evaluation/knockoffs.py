@@ -6,9 +6,11 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg.blas import dger
 from sklearn.utils import check_array, check_random_state
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.evaluation._copula import NormalScores
 from sknninterp.evaluation._correlation import shrunk_correlation
 
@@ -30,7 +32,7 @@ _MOST_SWEEPS = 200
 # --- making knockoffs ---------------------------------------------------------------------------
 
 
-def s_vector(correlation, kind="mvr", tol=1e-4):
+def s_vector(correlation: MatrixLike, kind: str = "mvr", tol: float = 1e-4) -> np.ndarray:
     r"""How far knockoffs are kept from their columns: cov(X_j, X~_j) = 1 - s_j.
 
     The joint covariance G of [X, X~], [[R, R - S], [R - S, R]] with S = diag(s), has to be
@@ -135,7 +137,7 @@ def _conditional_sampler(correlation, kind):
 
 
 def gaussian_sampler(
-    X, kind="mvr", shrinkage=None
+    X: np.ndarray, kind: str = "mvr", shrinkage: float | None = None
 ) -> Callable[[np.random.RandomState], np.ndarray]:
     """A function that draws Gaussian knockoffs of X, as :func:`gaussian_knockoffs` makes them.
 
@@ -165,7 +167,9 @@ def gaussian_sampler(
     return draw
 
 
-def copula_sampler(X, kind="mvr", shrinkage=None, random_state=None) -> Callable:
+def copula_sampler(
+    X: np.ndarray, kind: str = "mvr", shrinkage: float | None = None, random_state: Seed = None
+) -> Callable:
     """A function that draws copula knockoffs of X, as :func:`copula_knockoffs` makes them.
 
     Parameters
@@ -196,7 +200,9 @@ def copula_sampler(X, kind="mvr", shrinkage=None, random_state=None) -> Callable
     return draw
 
 
-def gaussian_knockoffs(X, kind="mvr", shrinkage=None, random_state=None):
+def gaussian_knockoffs(
+    X: MatrixLike, kind: str = "mvr", shrinkage: float | None = None, random_state: Seed = None
+) -> np.ndarray:
     r"""Second-order knockoffs: columns with the means and correlations of X's, blind to y.
 
     X~ given X is normal with mean X - (X - \mu) \Sigma^{-1} S and covariance
@@ -250,7 +256,9 @@ def gaussian_knockoffs(X, kind="mvr", shrinkage=None, random_state=None):
     return gaussian_sampler(X, kind, shrinkage)(check_random_state(random_state))
 
 
-def copula_knockoffs(X, kind="mvr", shrinkage=None, random_state=None):
+def copula_knockoffs(
+    X: MatrixLike, kind: str = "mvr", shrinkage: float | None = None, random_state: Seed = None
+) -> np.ndarray:
     r"""Knockoffs with X's own values, for counts, categories in numbers, and long tails.
 
     X is taken for increasing functions of jointly normal columns. Gaussian knockoffs are made of
@@ -299,7 +307,9 @@ def copula_knockoffs(X, kind="mvr", shrinkage=None, random_state=None):
 # --- the filter ---------------------------------------------------------------------------------
 
 
-def knockoff_statistics(importances, knockoff_importances, statistic="difference"):
+def knockoff_statistics(
+    importances: ArrayLike, knockoff_importances: ArrayLike, statistic: str = "difference"
+) -> np.ndarray:
     r"""W, positive where a column is more important than its knockoff.
 
     Parameters
@@ -342,7 +352,7 @@ def _estimated_shares(statistics, offset):
     return thresholds, (offset + n_below) / np.maximum(1, n_above)
 
 
-def knockoff_threshold(statistics, fdr=0.1, offset=1):
+def knockoff_threshold(statistics: ArrayLike, fdr: float = 0.1, offset: int = 1) -> float:
     r"""Smallest threshold at which the estimated share of false selections is at most `fdr`.
 
     min{t > 0: (offset + #{W_j <= -t}) / max(1, #{W_j >= t}) <= fdr} over t = \|W_j\| [1]_. With the
@@ -379,7 +389,7 @@ def knockoff_threshold(statistics, fdr=0.1, offset=1):
     return float(allowed[0]) if len(allowed) else np.inf
 
 
-def knockoff_q_values(statistics, offset=1):
+def knockoff_q_values(statistics: ArrayLike, offset: int = 1) -> np.ndarray:
     """Smallest `fdr` at which each feature would be selected.
 
     Parameters
@@ -410,7 +420,7 @@ def knockoff_q_values(statistics, offset=1):
     return q_values
 
 
-def knockoff_e_values(statistics, fdr=0.05):
+def knockoff_e_values(statistics: ArrayLike, fdr: float = 0.05) -> np.ndarray:
     r"""Evidence against each feature's irrelevance in one draw of knockoffs.
 
     e_j = p 1[W_j >= T] / (1 + #{W <= -T}), with T the knockoff+ threshold at `fdr`. Their mean over
@@ -446,7 +456,7 @@ def knockoff_e_values(statistics, fdr=0.05):
     return len(statistics) * above / (1 + np.sum(statistics <= -threshold))
 
 
-def e_benjamini_hochberg(e_values):
+def e_benjamini_hochberg(e_values: ArrayLike) -> np.ndarray:
     """Smallest `fdr` at which the Benjamini-Hochberg procedure for e-values selects each feature.
 
     At level `fdr` the k largest are selected, with k the largest number for which the k-th largest

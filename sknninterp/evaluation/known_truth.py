@@ -15,7 +15,7 @@ __all__ = ["recovery"]
 
 
 def recovery(
-    importances: ArrayLike, relevant: ArrayLike, k: int | Sequence[int] | None = None
+    importances: ArrayLike, relevant: ArrayLike, k: int | Sequence[int] | np.ndarray | None = None
 ) -> pd.DataFrame:
     """Measure how well importances find the relevant features, where these are known.
 
@@ -128,7 +128,7 @@ def _mask(relevant, n_features, names) -> np.ndarray:
 def _position(feature, n_features, names) -> int:
     if names is not None and feature in names:
         return names.index(feature)
-    if isinstance(feature, Integral) and 0 <= feature < n_features:
+    if isinstance(feature, Integral) and 0 <= int(feature) < n_features:
         return int(feature)
     raise ValueError(f"relevant: there is no feature {feature!r} among the {n_features}.")
 
@@ -136,6 +136,7 @@ def _position(feature, n_features, names) -> int:
 def _checked_k(k, mask) -> list[int]:
     ks = [mask.sum()] if k is None else list(k) if np.iterable(k) else [k]
     for one in ks:
-        if isinstance(one, bool) or not isinstance(one, Integral) or not 1 <= one <= len(mask):
+        counts = isinstance(one, Integral) and not isinstance(one, bool)
+        if not counts or not 1 <= int(one) <= len(mask):
             raise ValueError(f"k={one!r} must be an integer from 1 to n_features={len(mask)}.")
     return [int(one) for one in ks]

@@ -10,16 +10,20 @@ import copy
 import importlib
 import math
 import warnings
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.inspection import permutation_importance
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval
 from torch import Tensor, nn
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.estimators._network import as_table, is_fitted
 from sknninterp.explainers._base import BaseExplainer
 from sknninterp.explainers._baseline import FromBaseline
@@ -147,14 +151,14 @@ class DeepLiftExplainer(FromBaseline, _Captum):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        baseline="zero",
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        baseline: ArrayLike = "zero",
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(
             estimator,
@@ -254,7 +258,7 @@ class _Shap(BaseExplainer):
             n_samples = len(X) if hasattr(X, "columns") else X.shape[0]
             size = min(self.n_background, n_samples)
             rows = np.sort(random_state.choice(n_samples, size, replace=False))
-            network = self._network
+            network = self._network()
             self.background_ = (
                 network.to_tensor(network.preprocess(_safe_indexing(X, rows))).cpu().numpy()
             )
@@ -380,15 +384,15 @@ class GradientShapExplainer(_Shap):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        n_background=100,
-        n_samples=200,
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        n_background: int = 100,
+        n_samples: int = 200,
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(
             estimator,
@@ -443,7 +447,13 @@ class PermutationExplainer(BaseEstimator):
     method = "Permutation"
 
     def __init__(
-        self, estimator=None, *, scoring=None, n_repeats=5, n_jobs=None, random_state=None
+        self,
+        estimator: Any = None,
+        *,
+        scoring: str | Callable | None = None,
+        n_repeats: int = 5,
+        n_jobs: int | None = None,
+        random_state: Seed = None,
     ):
         self.estimator = estimator
         self.scoring = scoring
@@ -451,7 +461,7 @@ class PermutationExplainer(BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit(self, X, y):
+    def fit(self, X: MatrixLike, y: ArrayLike) -> Self:
         """Fit the estimator unless it is fitted, and shuffle one column after another.
 
         Parameters

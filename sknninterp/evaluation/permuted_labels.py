@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import delayed
+from numpy.typing import ArrayLike
 from scipy.stats import false_discovery_control
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, validate_params
 from sklearn.utils.validation import _get_feature_names, _num_features, _num_samples
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._folds import seeded_clone
 from sknninterp.estimators._network import as_table
 from sknninterp.evaluation._refits import fitted_importances, in_parallel
@@ -32,16 +36,16 @@ __all__ = ["null_importances"]
     prefer_skip_nested_validation=False,
 )
 def null_importances(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: MatrixLike,
+    y: ArrayLike,
     *,
-    n_permutations=100,
-    importance_getter="auto",
-    n_jobs=None,
-    verbose=0,
-    random_state=None,
-):
+    n_permutations: int = 100,
+    importance_getter: str | Callable = "auto",
+    n_jobs: int | None = None,
+    verbose: int = 0,
+    random_state: Seed = None,
+) -> pd.DataFrame:
     """Compare each importance with those under permuted labels.
 
     The estimator is fitted anew for every permutation of y, so that what it finds important in
@@ -121,8 +125,8 @@ def null_importances(
         )
         for order in orders
     ]
-    observed, *null = in_parallel(calls, n_jobs, verbose, "fit")
-    null = np.array(null)
+    observed, *others = in_parallel(calls, n_jobs, verbose, "fit")
+    null = np.array(others)
     p_values = (np.sum(null >= observed, axis=0) + 1) / (n_permutations + 1)
     names = _get_feature_names(X)
     return pd.DataFrame(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import betainc, betaln, hyp2f1
 from scipy.stats import rankdata
 
@@ -12,7 +13,7 @@ from sknninterp.evaluation._repeat_ranks import check_importances
 __all__ = ["consensus", "robust_rank_aggregation"]
 
 
-def consensus(importances, method="mean"):
+def consensus(importances: ArrayLike, method: str = "mean") -> np.ndarray | pd.Series:
     """Combine the rankings of several repeats into one.
 
     Parameters
@@ -56,7 +57,7 @@ def consensus(importances, method="mean"):
     return scores
 
 
-def robust_rank_aggregation(importances):
+def robust_rank_aggregation(importances: ArrayLike) -> pd.DataFrame:
     r"""Which features are nearer to the top than in random rankings, by their best repeats.
 
     With r_(1) <= ... <= r_(M) the ranks of a feature in M repeats, divided by the number of

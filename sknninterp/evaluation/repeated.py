@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
 from itertools import chain
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context, is_classifier
-from sklearn.utils import TransformerTags, check_random_state, get_tags, indexable
+from sklearn.utils import Tags, TransformerTags, check_random_state, get_tags, indexable
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.estimators._network import as_table
 from sknninterp.evaluation._predictions import AveragedPredictions, each_has
 from sknninterp.evaluation._repeats import (
@@ -180,17 +183,17 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        explainer=None,
-        n_repeats=20,
+        explainer: Any = None,
+        n_repeats: int = 20,
         *,
-        resampling="seed",
-        subsample=0.5,
-        consensus="mean",
-        confidence_level=0.95,
-        importance_getter="auto",
-        n_jobs=None,
-        random_state=None,
-        verbose=0,
+        resampling: str = "seed",
+        subsample: float = 0.5,
+        consensus: str = "mean",
+        confidence_level: float = 0.95,
+        importance_getter: str | Callable = "auto",
+        n_jobs: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         self.explainer = explainer
         self.n_repeats = n_repeats
@@ -206,7 +209,7 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
     # -- fit -------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X: MatrixLike, y: ArrayLike | None = None) -> Self:
         """Fit the repeats and combine their rankings.
 
         Parameters
@@ -240,7 +243,7 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
             explainers.append(explainer)
         self.explainers_ = explainers
         self.all_importances_ = pd.DataFrame(np.stack(rows), columns=labels).rename_axis("repeat")
-        scores = consensus(self.all_importances_, self.consensus).to_numpy()
+        scores = np.asarray(consensus(self.all_importances_, self.consensus))
         shares = aggregate_importances(scores[None], has_outputs=False)
         self.feature_importances_ = shares.reshape(importances.shape)
         return self
@@ -284,25 +287,25 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
     # -- ranking and spread ----------------------------------------------------------------------
 
     @property
-    def importances_mean_(self):
+    def importances_mean_(self) -> pd.Series:
         """Mean importance of each feature over repeats."""
         check_is_fitted(self, "feature_importances_")
         return self.all_importances_.mean().rename("mean")
 
     @property
-    def importances_std_(self):
+    def importances_std_(self) -> pd.Series:
         """Standard deviation of each feature's importance between repeats."""
         self._check_spread()
         return self.all_importances_.std().rename("std")
 
     @property
-    def importances_interval_(self):
+    def importances_interval_(self) -> pd.DataFrame:
         """Percentile interval of each feature's importance over repeats."""
         self._check_spread()
         return self._interval(self.all_importances_, ["lower", "upper"])
 
     @property
-    def ranking_(self):
+    def ranking_(self) -> pd.DataFrame:
         """The features with importances and ranks, the most important on top."""
         check_is_fitted(self, "feature_importances_")
         places = ranks(self.all_importances_)
@@ -319,7 +322,9 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         order = np.argsort(-self.feature_importances_.ravel(), kind="stable")
         return table.set_axis(index).rename_axis(index.names).iloc[order]
 
-    def selection_frequency_(self, k=10):
+    def selection_frequency_(
+        self, k: int | Sequence[int] | np.ndarray = 10
+    ) -> pd.Series | pd.DataFrame:
         """Share of repeats in which each feature is among the first k.
 
         Parameters
@@ -338,13 +343,14 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
             If there are not as many features as k.
         """
         check_is_fitted(self, "feature_importances_")
+        wanted: Any = k
         if not is_sequence(k):
-            return top_k(self.all_importances_, k).mean().rename(k)
-        paths = {one: top_k(self.all_importances_, one).mean().to_numpy() for one in k}
+            return top_k(self.all_importances_, wanted).mean().rename(k)
+        paths = {one: top_k(self.all_importances_, one).mean().to_numpy() for one in wanted}
         table = pd.DataFrame(paths, index=self.all_importances_.columns)
         return table.rename_axis(columns="k")
 
-    def stability_(self, k=10):
+    def stability_(self, k: int = 10) -> pd.DataFrame:
         """How far the repeats agree, by all measures.
 
         Parameters
@@ -381,7 +387,7 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
     # -- explain ---------------------------------------------------------------------------------
 
     @available_if(each_has("explain"))
-    def explain(self, X, target=None):
+    def explain(self, X: MatrixLike, target: Target = None) -> Explanation:
         """Mean of the repeats' contributions of every feature of every sample.
 
         Parameters
@@ -405,7 +411,7 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         return mean_explanation(self._explanations(self._known_table(X), target))
 
     @available_if(each_has("explain"))
-    def explain_all(self, X, target=None):
+    def explain_all(self, X: MatrixLike, target: Target = None) -> list[Explanation]:
         """Every repeat's own explanation.
 
         Parameters
@@ -421,7 +427,9 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         return list(self._explanations(self._known_table(X), target))
 
     @available_if(each_has("explain"))
-    def explain_interval(self, X, target=None):
+    def explain_interval(
+        self, X: MatrixLike, target: Target = None
+    ) -> tuple[Explanation, Explanation]:
         """Percentile interval of every contribution over repeats.
 
         All repeats' contributions are held at once.
@@ -442,7 +450,8 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
             If `n_repeats` is 1.
         """
         self._check_spread()
-        return tuple(quantiles(self.explain_all(X, target), self._ends))
+        lower, upper = quantiles(self.explain_all(X, target), self._ends)
+        return lower, upper
 
     def _explanations(self, X, target) -> Iterator[Explanation]:
         classes = np.ravel(getattr(self, "classes_", [])).tolist()
@@ -453,7 +462,7 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
     _known_table = BaseExplainer._known_table
     explain_batches = available_if(each_has("explain"))(BaseExplainer.explain_batches)
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Mean of the repeats' contributions as a matrix.
 
         Parameters
@@ -470,13 +479,13 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
             return self.explain(X, "predicted").values.reshape(_num_samples(X), -1)
         n_repeats = len(self.explainers_)
         repeats = self._progress(self.explainers_, n_repeats)
-        return sum(np.asarray(one.transform(X)) for one in repeats) / n_repeats
+        return reduce(np.add, (np.asarray(one.transform(X)) for one in repeats)) / n_repeats
 
     def _transformed_output(self):
         return self.explainers_[0]._transformed_output()
 
     @available_if(each_has("explain"))
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the columns of `transform`.
 
         Parameters
@@ -491,7 +500,7 @@ class RepeatedExplainer(AveragedPredictions, TransformerMixin, BaseEstimator):
         check_is_fitted(self, "feature_importances_")
         return self.explainers_[0].get_feature_names_out(input_features)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = self._base
         if isinstance(inner, BaseEstimator):

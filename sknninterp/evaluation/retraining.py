@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from scipy.stats import t as student
 from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
@@ -12,6 +16,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._device import draw_seed
 from sknninterp.estimators._folds import Samples, fit_samples, seeded_clone
 from sknninterp.estimators._network import as_table
@@ -24,21 +29,21 @@ __all__ = ["roar"]
 
 
 def roar(
-    estimator,
-    X,
-    y,
-    importances,
+    estimator: Any,
+    X: MatrixLike,
+    y: ArrayLike,
+    importances: Any,
     *,
-    shares=(0.1, 0.3, 0.5, 0.7, 0.9),
-    cv=5,
-    scoring=None,
-    replacement="mean",
-    n_random=1,
-    confidence_level=0.95,
-    random_state=None,
-    n_jobs=None,
-    verbose=0,
-):
+    shares: Sequence[float] | np.ndarray = (0.1, 0.3, 0.5, 0.7, 0.9),
+    cv: Any = 5,
+    scoring: str | Callable | None = None,
+    replacement: str = "mean",
+    n_random: int = 1,
+    confidence_level: float = 0.95,
+    random_state: Seed = None,
+    n_jobs: int | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame:
     r"""ROAR: the score of an estimator that is fitted again without the top features.
 
     The most important features are replaced in the training and in the test part of each split, a
@@ -117,9 +122,9 @@ def roar(
     check_inside("confidence_level", confidence_level, 0, 1)
     X = as_table(X)
     check_consistent_length(X, y)
-    random_state = check_random_state(random_state)
+    generator = check_random_state(random_state)
     splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
-    seeds = [draw_seed(random_state) for _ in splits]
+    seeds = [draw_seed(generator) for _ in splits]
     n_features = int(np.prod(X.shape[1:]))
     counts = [0, *(_count(share, n_features) for share in shares)]
     trial = _Refits(estimator, X, y, importances, check_scoring(estimator, scoring), replacement)
@@ -156,7 +161,7 @@ class _Refits:
             Replacement(self.replacement, _safe_indexing(self.X, rows), around, random_state)
             for rows, around in ((train, None), (test, background))
         ]
-        found = []
+        found: list[list[float]] = []
         for i in range(1 + n_random):
             scores = random_state.uniform(size=values.shape) if i else values
             ranks = ranks_of(scores, random_state, _num_samples(self.X))

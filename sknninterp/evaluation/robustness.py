@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.estimators._network import as_table
 from sknninterp.evaluation._checks import check_choice, check_count, check_inside, check_share
 from sknninterp.evaluation._outputs import ExplainedOutput
@@ -18,21 +21,21 @@ PERTURBATIONS = ("removal", "noise")
 
 
 def infidelity(
-    estimator,
-    X,
-    explanation,
+    estimator: Any,
+    X: MatrixLike,
+    explanation: Any,
     *,
-    perturbation="removal",
-    share=0.5,
-    scale=0.1,
-    n_draws=50,
-    target=None,
-    replacement="mean",
-    background=None,
-    output="logit",
-    normalize=False,
-    random_state=None,
-):
+    perturbation: str = "removal",
+    share: float = 0.5,
+    scale: float = 0.1,
+    n_draws: int = 50,
+    target: Target = None,
+    replacement: str = "mean",
+    background: MatrixLike | None = None,
+    output: str = "logit",
+    normalize: bool = False,
+    random_state: Seed = None,
+) -> np.ndarray:
     r"""Infidelity: the error of attributions as a prediction of what a perturbation does.
 
     The mean of (I'a - (f(x) - f(x - I)))^2 over random perturbations I of the sample x, with a its
@@ -152,15 +155,15 @@ class _Noise:
 
 
 def max_sensitivity(
-    explainer,
-    X,
+    explainer: Any,
+    X: MatrixLike,
     *,
-    radius=0.02,
-    n_draws=10,
-    target=None,
-    relative=True,
-    random_state=None,
-):
+    radius: float = 0.02,
+    n_draws: int = 10,
+    target: Target = None,
+    relative: bool = True,
+    random_state: Seed = None,
+) -> np.ndarray:
     r"""Maximal change of an explanation when the sample moves a little.
 
     The largest \|\|a(y) - a(x)\|\| of attributions a to one and the same output over random y

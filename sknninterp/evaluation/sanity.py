@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted
 from torch import nn
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.estimators._folds import Samples, fit_samples, seeded_clone
 from sknninterp.estimators._network import as_table, is_fitted
 from sknninterp.evaluation._checks import check_choice, check_count, check_inside
@@ -30,16 +33,16 @@ HOW = ("reset", "permute")
 
 
 def parameter_randomization(
-    explainer,
-    X,
+    explainer: Any,
+    X: MatrixLike,
     *,
-    mode="cascading",
-    how="reset",
-    target=None,
-    n_repeats=5,
-    random_state=None,
-    verbose=0,
-):
+    mode: str = "cascading",
+    how: str = "reset",
+    target: Target = None,
+    n_repeats: int = 5,
+    random_state: Seed = None,
+    verbose: int = 0,
+) -> pd.DataFrame:
     r"""Similarity of an explanation to that of the same network with random weights.
 
     Layer by layer from the output down, weights are drawn anew in a copy of the fitted estimator,
@@ -124,7 +127,16 @@ def parameter_randomization(
     )
 
 
-def label_randomization(explainer, X, y, *, target=None, n_repeats=5, random_state=None, verbose=0):
+def label_randomization(
+    explainer: Any,
+    X: MatrixLike,
+    y: ArrayLike,
+    *,
+    target: Target = None,
+    n_repeats: int = 5,
+    random_state: Seed = None,
+    verbose: int = 0,
+) -> pd.DataFrame:
     r"""Similarity of an explanation to that of the same estimator fitted on permuted labels.
 
     Clones of the explainer's estimator are fitted to labels in random order, from which nothing can
@@ -176,14 +188,15 @@ def label_randomization(explainer, X, y, *, target=None, n_repeats=5, random_sta
     """
     check_count("n_repeats", n_repeats, 1)
     check_consistent_length(X, y)
-    random_state = check_random_state(random_state)
+    generator = check_random_state(random_state)
+    labels = np.asarray(y)
     original = _Original(explainer, X, target)
     _check_refits(original.estimator)
     rows = []
     with _progress(n_repeats, verbose, "fit") as bar:
         for repeat in range(n_repeats):
-            permuted = np.asarray(y)[random_state.permutation(len(y))]
-            estimator, seed = seeded_clone(original.estimator, 0, random_state)
+            permuted = labels[generator.permutation(len(labels))]
+            estimator, seed = seeded_clone(original.estimator, 0, generator)
             fit_samples(estimator, seed, Samples(original.X, permuted))
             rows.append({"repeat": repeat, **original.similarities(estimator)})
             bar.update()
@@ -191,16 +204,16 @@ def label_randomization(explainer, X, y, *, target=None, n_repeats=5, random_sta
 
 
 def sanity_checks(
-    explainer,
-    X,
-    y=None,
+    explainer: Any,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
     *,
-    max_similarity=0.5,
-    tolerance=0.05,
-    n_repeats=5,
-    random_state=None,
-    verbose=0,
-):
+    max_similarity: float = 0.5,
+    tolerance: float = 0.05,
+    n_repeats: int = 5,
+    random_state: Seed = None,
+    verbose: int = 0,
+) -> pd.DataFrame:
     r"""Run all sanity checks on an explainer, and say in words what came out.
 
     ================  =============================================================================
@@ -428,7 +441,7 @@ class _Original:
         return float(table[columns].mean().max())
 
 
-def similarity(one, other) -> np.ndarray:
+def similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation of what is not 0 in both, sample by sample.
 
     Where all are tied it is 1 if they are so in both, else 0.
@@ -471,7 +484,7 @@ def _check_refits(estimator) -> None:
         raise ValueError(f"{type(estimator).__name__} cannot be fitted anew.")
 
 
-def _progress(total, verbose, unit) -> Callable:
+def _progress(total, verbose, unit) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(total=total, unit=unit, disable=not verbose)

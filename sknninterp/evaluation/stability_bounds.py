@@ -17,8 +17,12 @@ _MOST_STEEP, _MOST_FLAT = 1e-9, 1e5
 
 
 def false_selection_bound(
-    n_features, n_selected, threshold, n_subsamples=50, assumption="unimodal"
-):
+    n_features: int,
+    n_selected: int,
+    threshold: float,
+    n_subsamples: int = 50,
+    assumption: str = "unimodal",
+) -> float:
     r"""Bound on the expected number of false selections of stability selection.
 
     With q of p features selected on each of 2B subsamples, halves of the samples in B complementary
@@ -96,7 +100,13 @@ def false_selection_bound(
     return float(min(n_features, bound))
 
 
-def largest_selection(n_features, threshold, pfer, n_subsamples=50, assumption="unimodal"):
+def largest_selection(
+    n_features: int,
+    threshold: float,
+    pfer: float,
+    n_subsamples: int = 50,
+    assumption: str = "unimodal",
+) -> int:
     """Largest number of features to select on each subsample for a bound on false selections.
 
     Parameters
@@ -141,7 +151,13 @@ def largest_selection(n_features, threshold, pfer, n_subsamples=50, assumption="
     return fits
 
 
-def smallest_threshold(n_features, n_selected, pfer, n_subsamples=50, assumption="unimodal"):
+def smallest_threshold(
+    n_features: int,
+    n_selected: int,
+    pfer: float,
+    n_subsamples: int = 50,
+    assumption: str = "unimodal",
+) -> float:
     """Smallest threshold for a bound on false selections.
 
     Parameters

@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from joblib import delayed
-from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, _fit_context, is_classifier
 from sklearn.feature_selection import SelectorMixin
 from sklearn.utils import (
@@ -174,7 +173,7 @@ class StabilitySelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: MatrixLike, y: ArrayLike) -> Self:
+    def fit(self, X: MatrixLike, y: MatrixLike) -> Self:
         """Fit the estimator on halves of the samples, and select what most fits note.
 
         Parameters
@@ -252,9 +251,9 @@ class StabilitySelector(SelectorMixin, MetaEstimatorMixin, BaseEstimator):
         most = self.n_features_in_
         if max_features is None:
             max_features = min(most, 2 * self.n_features_to_select_)
-        if not isinstance(max_features, Integral) or not 1 <= max_features <= most:
+        if not isinstance(max_features, Integral) or not 1 <= int(max_features) <= most:
             raise ValueError(f"max_features={max_features!r} must be an integer from 1 to {most}.")
-        numbers = np.arange(1, max_features + 1)
+        numbers = np.arange(1, int(max_features) + 1)
         shares = np.array([(self._places <= k).mean(0) for k in numbers])
         names = self._names()
         columns = pd.Index(numbers, name="n_features_to_select")

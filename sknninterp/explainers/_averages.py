@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.utils import _safe_indexing
 
+from sknninterp._typing import MatrixLike
 from sknninterp.explainers.explanation import Explanation
 
 
@@ -54,7 +56,12 @@ def mean_explanation(explanations: Iterable[Explanation]) -> Explanation:
 
 
 def explain_each(
-    explainers: list, X, target, classes, predict: Callable, progress: Callable = iter
+    explainers: list,
+    X: MatrixLike,
+    target: Any,
+    classes: Sequence,
+    predict: Any,
+    progress: Callable = iter,
 ) -> Iterator[Explanation]:
     """Explanations by several explainers of the same samples.
 
@@ -88,7 +95,7 @@ def explain_each(
             yield explain_labels(explainer, X, labels)
 
 
-def quantiles(explanations: list[Explanation], shares) -> list[Explanation]:
+def quantiles(explanations: list[Explanation], shares: Sequence[float]) -> list[Explanation]:
     """Quantiles of each contribution over explanations of the same samples.
 
     Parameters
@@ -124,7 +131,7 @@ def quantiles(explanations: list[Explanation], shares) -> list[Explanation]:
     ]
 
 
-def explain_labels(explainer, X, labels: np.ndarray) -> Explanation:
+def explain_labels(explainer: Any, X: MatrixLike, labels: np.ndarray) -> Explanation:
     """Explain each sample for a label of its own.
 
     Parameters

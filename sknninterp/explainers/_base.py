@@ -6,13 +6,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, _fit_context, clone
 from sklearn.ensemble._base import _set_random_states
-from sklearn.utils import _safe_indexing, check_random_state, get_tags
+from sklearn.utils import Tags, _safe_indexing, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import (
     _check_feature_names,
@@ -22,6 +24,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor, nn
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.estimators._network import (
     Network,
     as_table,
@@ -71,7 +74,15 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
     #: Short name for plots and tables.
     method: str
 
-    def __init__(self, estimator, columns, target, batch_size, random_state, verbose):
+    def __init__(
+        self,
+        estimator: Any,
+        columns: str,
+        target: Target,
+        batch_size: int | None,
+        random_state: Seed,
+        verbose: int,
+    ):
         self.estimator = estimator
         self.columns = columns
         self.target = target
@@ -110,7 +121,7 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
     # -- fit -------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    def fit(self, X: MatrixLike, y: ArrayLike | None = None) -> Self:
         """Fit the estimator unless it is fitted, and rank the features over X.
 
         Parameters
@@ -182,8 +193,10 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
 
     def _batches(self, X, positions=slice(None), signs=1, fitting=False) -> Iterator[Batch]:
         """Contributions to outputs at some positions or to the "predicted", batch by batch."""
-        network = self._network
-        reading = contributions = batch = None
+        network = self._network()
+        reading: Any = None
+        contributions: Any = None
+        batch: Any = None
 
         def bytes_each(inputs):
             n_inputs = math.prod(reading.graph.input.shape)
@@ -202,7 +215,7 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
 
     def _input_batches(self, X, bytes_each: Callable[[Tensor], int]) -> Iterator[Tensor]:
         """Inputs of the network for X; `bytes_each` says how much comes of each sample."""
-        n_samples, network = _num_samples(X), self._network
+        n_samples, network = _num_samples(X), self._network()
         # Until it is known what comes of a sample: as if each value of it became 16 numbers.
         guess = _BATCH_BYTES // (128 * max(1, math.prod(X.shape[1:])))
         start, size = 0, min(n_samples, self.batch_size or max(32, guess))
@@ -221,7 +234,6 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
 
         return tqdm(total=n_samples, unit="sample", disable=not self.verbose)
 
-    @property
     def _network(self) -> Network:
         return find_network(self.estimator_)
 
@@ -230,7 +242,8 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
         if len(graph.output.shape) > 1:
             raise ValueError(f"The network's output has the axes {graph.output.shape}, not one.")
         outputs = Outputs.of(network, math.prod(graph.output.shape))
-        return Reading(network, graph, *self._columns(network, graph), outputs)
+        origins, names = self._columns(network, graph)
+        return Reading(network, graph, origins, names, outputs)
 
     def _columns(self, network, graph):
         """Origins of the network's inputs in the columns of X, if they are summed, and names."""
@@ -260,14 +273,14 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
             else:
                 choice = Choice.of_positions(positions, signs, inputs.device)
             values = choice.finish(contributions(embedded, choice.outputs))
-            base_values, gaps = self._base_values(graph), None
-            if base_values is not None:
-                changes = run_logits(graph, embedded) - base_values
-                base_values, changes = (
+            base, base_values, gaps = self._base_values(graph), None, None
+            if base is not None:
+                changes = run_logits(graph, embedded) - base
+                base_values, explained = (
                     choice.finish(pick_outputs(of_all, choice.outputs))
-                    for of_all in (base_values.expand(len(inputs), -1), changes)
+                    for of_all in (base.expand(len(inputs), -1), changes)
                 )
-                gaps = values.sum(tuple(range(1, embedded.ndim)), dtype=float) - changes
+                gaps = values.sum(tuple(range(1, embedded.ndim)), dtype=float) - explained
             data = self._data(graph, inputs, embedded)
         if reading.origins is not None:
             values = sum_to_original(values, reading.origins)
@@ -275,7 +288,7 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
 
     # -- explain ---------------------------------------------------------------------------------
 
-    def explain(self, X, target=None):
+    def explain(self, X: MatrixLike, target: Target = None) -> Explanation:
         """Contributions of every feature of every sample.
 
         Parameters
@@ -338,7 +351,12 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
         # A pipeline may make images of a table.
         return self.columns == "original" and self._sample_shape == self.feature_importances_.shape
 
-    def explain_batches(self, X, target=None, batch_size=10_000):
+    def explain_batches(
+        self,
+        X: MatrixLike | Iterator[MatrixLike],
+        target: Target = None,
+        batch_size: int | None = 10_000,
+    ) -> Iterator[Explanation]:
         """Explanations of one batch of samples after another, for more than fit into memory.
 
         Parameters
@@ -372,7 +390,7 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
         check_is_fitted(self, "feature_importances_")
         return known_table(self, X)
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Contributions as a matrix, so that samples can be clustered by their explanations.
 
         Parameters
@@ -399,10 +417,10 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
         if self.target is not None:
             return self._outputs.choose(self.target, self._is_signed)[:2]
         several = self._outputs.n_outputs > 2 and self._outputs.predicts
-        classifies = isinstance(self._network.predictor, ClassifierMixin)
-        return ("predicted" if several and classifies else -1), 1
+        classifies = isinstance(self._network().predictor, ClassifierMixin)
+        return ("predicted" if several and classifies else self._outputs.n_outputs - 1), 1
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Names of the columns of `transform`.
 
         Parameters
@@ -431,7 +449,7 @@ class BaseExplainer(InnerPredictions, TransformerMixin, BaseEstimator, ABC):
             return input_features
         return np.asarray(names, dtype=object)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = self._inner
         if isinstance(inner, BaseEstimator):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import StrOptions
 from torch import Tensor
 
+from sknninterp.estimators._network import Network
 from sknninterp.nn.gradients import run_logits
 from sknninterp.nn.graph import Graph, prototype
 
@@ -23,6 +27,9 @@ class FromBaseline:
     _parameter_constraints: dict = {
         "baseline": [StrOptions({"zero", "mean"}), Real, "array-like"],
     }
+    baseline: ArrayLike
+    _network: Callable[[], Network]
+    _input_batches: Callable
 
     def _batches(self, X, positions=slice(None), signs=1, fitting=False):
         if fitting:
@@ -37,7 +44,7 @@ class FromBaseline:
     def _find_baseline(self, X) -> np.ndarray:
         if isinstance(self.baseline, str) and self.baseline == "mean":
             return self._mean_input(X)
-        network = self._network
+        network = self._network()
         first = network.inputs(network.preprocess(_safe_indexing(X, slice(1))))
         number = 0.0 if isinstance(self.baseline, str) else self.baseline
         baseline = _as_baseline(number, tuple(first.shape[1:]))
@@ -47,7 +54,8 @@ class FromBaseline:
 
     def _mean_input(self, X) -> np.ndarray:
         """Mean of what the network sees of X."""
-        total, n_samples, embed = 0.0, 0, self._network.embed
+        total: Any = 0.0
+        n_samples, embed = 0, self._network().embed
         for inputs in self._input_batches(X, lambda batch: batch[0].nbytes):
             total = total + embed(inputs).sum(0, dtype=torch.float64)
             n_samples += len(inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class Choice:
     is_one: bool
 
     @classmethod
-    def of_positions(cls, positions, signs, device) -> Choice:
+    def of_positions(cls, positions: Any, signs: Any, device: Any) -> Choice:
         """From a slice of all, a position or a list of positions, the same for all samples."""
         signs = torch.as_tensor(signs, device=device).reshape(1, -1)
         if isinstance(positions, slice):
@@ -109,7 +110,7 @@ class Rows:
     def __init__(self, n_rows: int):
         self.n_rows = n_rows
         self.n_filled = 0
-        self.array = None
+        self.array: Any = None  # an ndarray, as soon as there are rows
 
     def add(self, rows: np.ndarray | None) -> None:
         """Add the next rows; all at once they are the array. None leaves it None."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from contextlib import suppress
 from itertools import count
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.pipeline import FeatureUnion, Pipeline
+
+from sknninterp._typing import Names
 
 # What `get_feature_names_out` raises where a transformer has none to give.
 NO_NAMES = (AttributeError, TypeError, ValueError)
 
 
-def original_feature_names(estimator, n_features):
+def original_feature_names(estimator: Any, n_features: int) -> np.ndarray:
     """Names of the columns that a fitted estimator was given.
 
     Parameters
@@ -56,22 +60,22 @@ def original_feature_names(estimator, n_features):
     return np.asarray(names, dtype=object)
 
 
-def is_passthrough(transformer):
+def is_passthrough(transformer: Any) -> bool:
     """Return whether a step of a pipeline is one that does nothing."""
     return transformer is None or (isinstance(transformer, str) and transformer == "passthrough")
 
 
-def generated_names(n_features):
+def generated_names(n_features: int) -> np.ndarray:
     """Return the names that scikit-learn gives to columns without any."""
     return np.array([f"x{i}" for i in range(n_features)], dtype=object)
 
 
-def listed(names, most=5):
+def listed(names: Names, most: int = 5) -> str:
     """Return the first names as a text for messages."""
     return ", ".join(map(repr, map(str, names[:most]))) + (", ..." if len(names) > most else "")
 
 
-def recorded_names(estimator):
+def recorded_names(estimator: Any) -> np.ndarray | None:
     """Return `feature_names_in_` of the part that saw the columns first, or None."""
     if isinstance(estimator, FeatureUnion):
         recorded = (recorded_names(part) for _, part in estimator.transformer_list)
@@ -84,7 +88,7 @@ def recorded_names(estimator):
     return getattr(estimator, "feature_names_in_", None)
 
 
-def stated_names_or_none(transformer, names_in):
+def stated_names_or_none(transformer: Any, names_in: Names | None) -> np.ndarray | None:
     """Return what `get_feature_names_out` answers step by step, None if a step has no answer."""
     if is_passthrough(transformer):
         return None if names_in is None else np.asarray(names_in, dtype=object)
@@ -103,7 +107,7 @@ def stated_names_or_none(transformer, names_in):
         return None
 
 
-def stated_names(transformer, names_in):
+def stated_names(transformer: Any, names_in: Names | None) -> np.ndarray:
     """Return what `get_feature_names_out` answers; it raises one of `NO_NAMES` if it has none."""
     if names_in is not None:
         # A transformer that recorded other names refuses these; some take none at all.
@@ -112,18 +116,19 @@ def stated_names(transformer, names_in):
     return np.asarray(transformer.get_feature_names_out(), dtype=object)
 
 
-def names_by_origin(origins, names_in):
+def names_by_origin(origins: sparse.csr_matrix, names_in: Names) -> np.ndarray:
     """Return names made of the columns of origin, as far as an output column has a single one."""
     names = placeholder_names(origins.shape[0])
     single = np.flatnonzero(np.diff(origins.indptr) == 1)
     columns = origins.indices[origins.indptr[single]]
-    totals, numbers = Counter(columns), defaultdict(count)
+    totals = Counter(columns)
+    numbers: dict = defaultdict(count)
     for row, column in zip(single, columns, strict=True):
         number = "" if totals[column] == 1 else f"_{next(numbers[column])}"
         names[row] = f"{names_in[column]}{number}"
     return names
 
 
-def placeholder_names(n_features_out):
+def placeholder_names(n_features_out: int) -> np.ndarray:
     """Return names for output columns of which nothing is known."""
     return np.array([f"transformed{i}" for i in range(n_features_out)], dtype=object)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, UserList
+from collections.abc import Sequence
 from contextlib import contextmanager
 from functools import singledispatch
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -24,6 +26,7 @@ from sklearn.preprocessing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
+from sknninterp._typing import Names
 from sknninterp.explainers._column_names import (
     NO_NAMES,
     generated_names,
@@ -54,16 +57,18 @@ class ColumnOriginError(ValueError):
     columntransformer -> pca: PCA mixes its input columns.
     """
 
-    def __init__(self, reason, path=()):
+    def __init__(self, reason: str, path: tuple[str, ...] = ()):
         super().__init__(reason, path)
         self.reason = reason
         self.path = tuple(path)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{' -> '.join(self.path)}: {self.reason}" if self.path else self.reason
 
 
-def column_origins(transformer, n_features_in, feature_names_in=None):
+def column_origins(
+    transformer: Any, n_features_in: int, feature_names_in: Names | None = None
+) -> sparse.csr_matrix:
     """Which input column each output column of a fitted transformer came from.
 
     Parameters
@@ -134,7 +139,9 @@ def column_origins(transformer, n_features_in, feature_names_in=None):
 
 
 @singledispatch
-def origins_by_class(transformer, n_features_in, feature_names_in):
+def origins_by_class(
+    transformer: Any, n_features_in: int, feature_names_in: Names | None
+) -> sparse.csr_matrix:
     """Go by what the transformer says about itself; it is of no class that has a rule."""
     if not hasattr(transformer, "transform"):
         raise TypeError(
@@ -314,7 +321,7 @@ def _imputer(imputer, n_features_in, feature_names_in):
     names_in = recorded_names(imputer)
     names_in = generated_names(n_features_in) if names_in is None else names_in
     names_out = imputer.get_feature_names_out(names_in)
-    imputed = list(names_out[: len(names_out) - len(indicated)])
+    imputed: Sequence = list(names_out[: len(names_out) - len(indicated)])
     if len(imputed) == n_features_in:
         imputed = range(n_features_in)
     else:

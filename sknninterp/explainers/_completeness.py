@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from sknninterp.explainers.explanation import Explanation
 
 # Of what is to be explained.
 TOLERANCE = 0.05
@@ -21,7 +26,7 @@ class CompletenessWarning(UserWarning):
     """
 
 
-def relative_gaps(gaps, changes) -> np.ndarray:
+def relative_gaps(gaps: np.ndarray, changes: np.ndarray) -> np.ndarray:
     """Gaps over the changes that are to be explained, or over the root mean square of these.
 
     Whichever is larger: a sample near the base is measured as the others are.
@@ -41,7 +46,7 @@ def relative_gaps(gaps, changes) -> np.ndarray:
     return np.divide(np.abs(gaps), scales, out=unexplained, where=scales > 0)
 
 
-def warn_if_incomplete(explanation, stacklevel) -> None:
+def warn_if_incomplete(explanation: Explanation, stacklevel: int) -> None:
     """Warn if the `gaps` of an explanation are more than 5 % of what is to be explained."""
     if explanation.gaps is None or not len(explanation):
         return
@@ -62,7 +67,15 @@ def warn_if_incomplete(explanation, stacklevel) -> None:
     )
 
 
-def warn_of_gaps(method, gaps, relative, sample_names, labels, tolerance, stacklevel) -> None:
+def warn_of_gaps(
+    method: str | None,
+    gaps: np.ndarray,
+    relative: np.ndarray,
+    sample_names: np.ndarray,
+    labels: ArrayLike,
+    tolerance: float,
+    stacklevel: int,
+) -> None:
     """Warn if any sample is beyond the tolerance, and tell the worst.
 
     Parameters

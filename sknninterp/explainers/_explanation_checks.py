@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sknninterp.explainers._explanation_index import is_sequence, label_array
 
 
-def read_only(array):
+def read_only(array: np.ndarray) -> np.ndarray:
     """Return a view of `array` that cannot be written to."""
     array = array.view()
     array.flags.writeable = False
     return array
 
 
-def finite(values, name):
+def finite(values: ArrayLike, name: str) -> np.ndarray:
     """Return a read-only array of finite floats; float types are kept."""
     try:
         array = np.asarray(values)
@@ -32,7 +35,7 @@ def finite(values, name):
     return read_only(array)
 
 
-def names(labels, what, length):
+def names(labels: Any, what: str, length: int) -> np.ndarray:
     """Return `length` labels as a read-only array."""
     if not is_sequence(labels) or len(labels) != length:
         got = f"{len(labels)}" if is_sequence(labels) else repr(labels)
@@ -40,7 +43,7 @@ def names(labels, what, length):
     return label_array(labels)
 
 
-def check_axes(shape, has_outputs, feature_names):
+def check_axes(shape: tuple[int, ...], has_outputs: bool, feature_names: Any) -> None:
     """Raise a ValueError if values of this shape lack an axis, or have one too many."""
     if len(shape) < 2 + has_outputs:
         axes = "(n_samples, n_features" + (", n_outputs)" if has_outputs else ")")
@@ -55,7 +58,7 @@ def check_axes(shape, has_outputs, feature_names):
         )
 
 
-def check_data(data, shape):
+def check_data(data: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return data of any types as a read-only array of the given shape."""
     if data is None:
         return None
@@ -72,7 +75,7 @@ def check_data(data, shape):
     return read_only(array)
 
 
-def check_output_names(labels, shape):
+def check_output_names(labels: Any, shape: tuple[int, ...]) -> Any:
     """Return the labels of the output axis, or the single label if `shape` is empty."""
     if not shape:
         return labels.item() if isinstance(labels, np.generic | np.ndarray) else labels
@@ -82,7 +85,9 @@ def check_output_names(labels, shape):
     return labels
 
 
-def check_per_output(values, name, shape):
+def check_per_output(
+    values: ArrayLike | None, name: str, shape: tuple[int, ...]
+) -> np.ndarray | None:
     """Return finite values of the given shape, or None."""
     if values is None:
         return None
@@ -92,7 +97,7 @@ def check_per_output(values, name, shape):
     return array
 
 
-def check_target(target, shape):
+def check_target(target: Any, shape: tuple[int, ...]) -> Any:
     """Return the target: a label, a tuple of labels of outputs, or an array of one a sample."""
     if not is_sequence(target):
         return target.item() if isinstance(target, np.generic) else target
@@ -101,7 +106,7 @@ def check_target(target, shape):
     return names(target, "target", shape[0])
 
 
-def check_spread(spread, shape):
+def check_spread(spread: ArrayLike | None, shape: tuple[int, ...]) -> np.ndarray | None:
     """Return standard deviations of the given shape as a read-only array."""
     if spread is None:
         return None

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from sknninterp.explainers.explanation import Explanation
 
 # Numbers taken at once while magnitudes are averaged: 64 MiB of temporary memory.
 _BLOCK_SIZE = 2**23
 
 
-def aggregate_importances(values, has_outputs, normalize=True):
+def aggregate_importances(
+    values: ArrayLike, has_outputs: bool, normalize: bool = True
+) -> np.ndarray:
     """Aggregate attributions to one importance for each feature.
 
     The importance is the mean magnitude over the samples, summed over the outputs. The magnitude
@@ -60,7 +67,7 @@ def aggregate_importances(values, has_outputs, normalize=True):
     return importances
 
 
-def top_frame(explanation, k):
+def top_frame(explanation: Explanation, k: int) -> pd.DataFrame:
     """Return the `k` most important features of an explanation, see `Explanation.top`."""
     if not isinstance(k, Integral) or isinstance(k, bool) or k < 1:
         raise ValueError(f"k must be an integer of at least 1, got {k!r}.")
@@ -86,7 +93,7 @@ def top_frame(explanation, k):
     return pd.DataFrame(columns).infer_objects()
 
 
-def feature_labels(explanation):
+def feature_labels(explanation: Explanation) -> Any:
     """Return the names of the features, of pixels their positions, as an object array."""
     if not explanation.is_image:
         return explanation.feature_names
@@ -95,7 +102,7 @@ def feature_labels(explanation):
     return labels
 
 
-def wide_frame(explanation):
+def wide_frame(explanation: Explanation) -> pd.DataFrame:
     """Return one row for each sample and one column for each feature."""
     if explanation.n_outputs > 1:
         raise ValueError(
@@ -109,10 +116,10 @@ def wide_frame(explanation):
     )
 
 
-def long_frame(explanation):
+def long_frame(explanation: Explanation) -> pd.DataFrame:
     """Return one row for each sample, output and feature."""
     n, d, c = len(explanation), explanation.n_features, explanation.n_outputs
-    columns = {"sample": np.repeat(explanation.sample_names, c * d)}
+    columns: dict[str, Any] = {"sample": np.repeat(explanation.sample_names, c * d)}
     if explanation.has_outputs:
         columns["output"] = np.tile(np.repeat(explanation.output_names, d), n)
     elif isinstance(explanation.target, np.ndarray):
@@ -128,7 +135,7 @@ def long_frame(explanation):
     return pd.DataFrame(columns).infer_objects()
 
 
-def to_shap(explanation):
+def to_shap(explanation: Explanation) -> Any:
     """Return a copy as a `shap.Explanation`, see `Explanation.to_shap`."""
     try:
         import shap

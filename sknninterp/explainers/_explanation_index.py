@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import difflib
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
 
-def is_sequence(names):
+def is_sequence(names: Any) -> bool:
     """Return whether `names` is a sequence of labels and not a single label (or None)."""
     if isinstance(names, np.ndarray):
         return names.ndim > 0
     return hasattr(names, "__len__") and not isinstance(names, str | bytes)
 
 
-def label_array(labels):
+def label_array(labels: Any) -> np.ndarray:
     """Return labels as a read-only 1-D array that keeps numbers numbers and tuples tuples."""
     if isinstance(labels, np.ndarray) and labels.dtype.kind in "biufM":
         array = labels.view()
@@ -26,7 +27,7 @@ def label_array(labels):
     return array
 
 
-def unknown_name(name, names, what):
+def unknown_name(name: Any, names: Any, what: str) -> ValueError:
     """Return the ValueError for a name that does not exist, with those that look like it."""
     texts = [str(one) for one in names]
     near = difflib.get_close_matches(str(name), texts, n=3)
@@ -38,7 +39,7 @@ def unknown_name(name, names, what):
     return ValueError(f"There is no {what} {name!r}: {hint}")
 
 
-def axis_keys(key, ndim):
+def axis_keys(key: Any, ndim: int) -> tuple:
     """Return one key for each of `ndim` axes, with the ellipsis and missing keys filled in."""
     keys = key if isinstance(key, tuple) else (key,)
     n_ellipses = sum(one is Ellipsis for one in keys)
@@ -51,7 +52,7 @@ def axis_keys(key, ndim):
     return keys[:at] + filler + keys[at + n_ellipses :]
 
 
-def positions(key, size, names, what):
+def positions(key: Any, size: int, names: Any, what: str) -> Any:
     """Return the slice or the array of positions that `key` selects along one axis.
 
     Parameters

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,7 @@ _DAMAGED = (
 )
 
 
-def write(path, fields):
+def write(path: str | PathLike, fields: dict) -> None:
     """Write a dict of arrays, scalars and lists of labels to the `.npz` file `path`.
 
     Parameters
@@ -39,7 +41,8 @@ def write(path, fields):
     ValueError
         If a value is of a type that cannot be stored.
     """
-    arrays, document = {}, {}
+    arrays: dict[str, Any] = {}
+    document = {}
     for name, value in fields.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "biufcSUmM":
             arrays[name] = value
@@ -53,7 +56,7 @@ def write(path, fields):
         np.savez_compressed(file, __json__=np.frombuffer(text, dtype=np.uint8), **arrays)
 
 
-def read(path):
+def read(path: str | PathLike) -> dict:
     """Return the fields that `write` wrote.
 
     Parameters

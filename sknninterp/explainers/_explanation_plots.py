@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sknninterp.explainers._explanation_export import aggregate_importances
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from sknninterp.explainers.explanation import Explanation
 
 
 class ExplanationPlots:
@@ -22,10 +31,17 @@ class ExplanationPlots:
         What to draw.
     """
 
-    def __init__(self, explanation):
+    def __init__(self, explanation: Explanation):
         self._explanation = explanation
 
-    def bar(self, *, ax=None, max_display=10, output=None, title=None):
+    def bar(
+        self,
+        *,
+        ax: Axes | None = None,
+        max_display: int = 10,
+        output: Any = None,
+        title: str | None = None,
+    ) -> Axes:
         """Draw the importances of the features, stacked by output if there are several.
 
         Whiskers are `importance_spread`, where the values are means over several networks.
@@ -58,7 +74,14 @@ class ExplanationPlots:
             title=title,
         )
 
-    def forest(self, *, ax=None, max_display=20, output=None, title=None):
+    def forest(
+        self,
+        *,
+        ax: Axes | None = None,
+        max_display: int = 20,
+        output: Any = None,
+        title: str | None = None,
+    ) -> Axes:
         """Draw the importances of the features as dots, each with `importance_spread` around it.
 
         Parameters
@@ -93,7 +116,14 @@ class ExplanationPlots:
             title=title,
         )
 
-    def beeswarm(self, *, ax=None, max_display=10, output=None, title=None):
+    def beeswarm(
+        self,
+        *,
+        ax: Axes | None = None,
+        max_display: int = 10,
+        output: Any = None,
+        title: str | None = None,
+    ) -> Axes:
         """Draw every sample's values, a row of points for each feature, coloured by the data.
 
         Parameters
@@ -128,13 +158,13 @@ class ExplanationPlots:
     def heatmap(
         self,
         *,
-        ax=None,
-        max_display=10,
-        output=None,
-        order="cluster",
-        predictions=None,
-        title=None,
-    ):
+        ax: Axes | None = None,
+        max_display: int = 10,
+        output: Any = None,
+        order: str | ArrayLike = "cluster",
+        predictions: ArrayLike | None = None,
+        title: str | None = None,
+    ) -> Axes:
         """Draw the values as a matrix of features and samples.
 
         Parameters
@@ -171,7 +201,15 @@ class ExplanationPlots:
             title=title,
         )
 
-    def waterfall(self, sample=0, *, ax=None, max_display=10, output=None, title=None):
+    def waterfall(
+        self,
+        sample: int | str = 0,
+        *,
+        ax: Axes | None = None,
+        max_display: int = 10,
+        output: Any = None,
+        title: str | None = None,
+    ) -> Axes:
         """Draw the values of one sample; chained from its base value, if it has one.
 
         Whiskers are the standard deviations between several networks.
@@ -211,7 +249,15 @@ class ExplanationPlots:
             title=f"sample {shown.sample_names[0]}" if title is None else title,
         )
 
-    def image(self, *, ax=None, max_display=8, output=None, scale="figure", title=None):
+    def image(
+        self,
+        *,
+        ax: Axes | None = None,
+        max_display: int = 8,
+        output: Any = None,
+        scale: str = "figure",
+        title: str | None = None,
+    ) -> Figure | Axes:
         """Draw the values of images: a row for each sample, a column for each output.
 
         Parameters

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.metaestimators import available_if
+
+from sknninterp._typing import MatrixLike
 
 
 def _inner_has(method: str):
@@ -17,8 +24,11 @@ def _inner_has(method: str):
 class InnerPredictions:
     """Mixin: an explainer predicts and scores as the estimator inside it, and is searched so."""
 
+    estimator_: Any
+    _known_table: Callable[[Any], Any]
+
     @available_if(_inner_has("predict"))
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predictions of the estimator inside.
 
         Parameters
@@ -33,7 +43,7 @@ class InnerPredictions:
         return self.estimator_.predict(X)
 
     @available_if(_inner_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Probabilities of the estimator inside.
 
         Parameters
@@ -48,7 +58,7 @@ class InnerPredictions:
         return self.estimator_.predict_proba(X)
 
     @available_if(_inner_has("decision_function"))
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Logits of the estimator inside.
 
         Parameters
@@ -63,7 +73,7 @@ class InnerPredictions:
         return self.estimator_.decision_function(X)
 
     @available_if(_inner_has("score"))
-    def score(self, X, y, **params):
+    def score(self, X: MatrixLike, y: ArrayLike, **params: Any) -> float:
         """Score of the estimator inside.
 
         Parameters
@@ -81,6 +91,6 @@ class InnerPredictions:
         return self.estimator_.score(X, y, **params)
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Labels of a classifier."""
         return self.estimator_.classes_

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,11 +43,13 @@ def find_node(graph: Graph, name: str, parameter: str) -> Node:
     return found
 
 
-def unknown_layer(parameter: str, name, known: Sequence[str]) -> ValueError:
+def unknown_layer(parameter: str, name: Any, known: Sequence[str]) -> ValueError:
     return ValueError(f"{parameter}={name!r} is no layer of this network; it has {list(known)}.")
 
 
-def node_groups(shape: tuple[int, ...], index: tuple, by_channel: bool, name="") -> np.ndarray:
+def node_groups(
+    shape: tuple[int, ...], index: tuple, by_channel: bool, name: str = ""
+) -> np.ndarray:
     """Flat positions of the nodes that an index picks, (*kept_shape, group_size).
 
     A group is one node, or with `by_channel` all positions of a channel.

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from typing import Any
+
 import numpy as np
 from sklearn.utils.validation import _num_samples
 
+from sknninterp._typing import MatrixLike, Target
 from sknninterp.explainers._averages import explain_each, mean_explanation
 from sknninterp.explainers.explanation import Explanation
 
@@ -12,7 +16,7 @@ from sknninterp.explainers.explanation import Explanation
 _COMMON = ("_outputs", "_feature_names_out", "_sample_shape", "_input_shape")
 
 
-def rank_each(explainer, estimators: list, X) -> None:
+def rank_each(explainer: Any, estimators: list, X: MatrixLike) -> None:
     """Rank the features by each network, and by all together.
 
     Parameters
@@ -32,7 +36,7 @@ def rank_each(explainer, estimators: list, X) -> None:
         setattr(explainer, name, getattr(explainers[0], name))
 
 
-def explain_together(explainer, X, target) -> Explanation:
+def explain_together(explainer: Any, X: MatrixLike, target: Target) -> Explanation:
     """Mean of the networks' explanations, with its spread.
 
     Parameters
@@ -46,7 +50,7 @@ def explain_together(explainer, X, target) -> Explanation:
     return mean_explanation(each)
 
 
-def transform_together(explainer, X) -> np.ndarray:
+def transform_together(explainer: Any, X: MatrixLike) -> np.ndarray:
     """Mean of the networks' contributions to one output, as `transform` gives them.
 
     Parameters
@@ -57,4 +61,5 @@ def transform_together(explainer, X) -> np.ndarray:
     explainers = explainer.explainers_
     if explainers[0]._transformed_output()[0] == "predicted":
         return explain_together(explainer, X, "predicted").values.reshape(_num_samples(X), -1)
-    return sum(np.asarray(one.transform(X)) for one in explainers) / len(explainers)
+    values = (np.asarray(one.transform(X)) for one in explainers)
+    return reduce(np.add, values) / len(explainers)

@@ -17,10 +17,13 @@ rules for classes that are not known here.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from sknninterp._typing import Names
 from sknninterp.explainers._column_names import (
     names_by_origin,
     original_feature_names,
@@ -44,7 +47,7 @@ __all__ = [
 ]
 
 
-def register_origins(transformer_class, function):
+def register_origins(transformer_class: type, function: Callable) -> None:
     """Teach :func:`column_origins` a class of transformers.
 
     Parameters
@@ -92,7 +95,7 @@ def register_origins(transformer_class, function):
     origins_by_class.register(transformer_class, function)
 
 
-def sum_to_original(values, origins):
+def sum_to_original(values: np.ndarray, origins: sparse.csr_matrix) -> np.ndarray:
     """Sum attributions in transformed columns to attributions in original columns.
 
     Parameters
@@ -139,7 +142,9 @@ def sum_to_original(values, origins):
     return np.ascontiguousarray(np.moveaxis(summed.reshape(origins.shape[1], *other_axes), 0, 1))
 
 
-def transformed_feature_names(transformer, n_features_out, feature_names_in=None):
+def transformed_feature_names(
+    transformer: Any, n_features_out: int, feature_names_in: Names | None = None
+) -> np.ndarray:
     """Names of the columns that a fitted transformer puts out.
 
     Parameters

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import html
 from numbers import Integral
+from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from sknninterp._typing import Names
 from sknninterp.explainers import _explanation_checks as checks
 from sknninterp.explainers import _explanation_export as export
 from sknninterp.explainers import _explanation_io as io
@@ -108,19 +112,19 @@ class Explanation:
 
     def __init__(
         self,
-        values,
+        values: ArrayLike,
         *,
-        data=None,
-        feature_names=None,
-        output_names=None,
-        base_values=None,
-        gaps=None,
-        spread=None,
-        sample_names=None,
-        method=None,
-        value_label=None,
-        signed=True,
-        target=None,
+        data: ArrayLike | None = None,
+        feature_names: Names | None = None,
+        output_names: Any = None,
+        base_values: ArrayLike | None = None,
+        gaps: ArrayLike | None = None,
+        spread: ArrayLike | None = None,
+        sample_names: Names | None = None,
+        method: str | None = None,
+        value_label: str | None = None,
+        signed: bool = True,
+        target: Any = None,
     ):
         self._values = checks.finite(values, "values")
         self._has_outputs = is_sequence(output_names)
@@ -158,54 +162,54 @@ class Explanation:
     target = property(lambda self: self._target, doc="What was asked for.")
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, ...]:
         """Shape of the values."""
         return self._values.shape
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
         """Number of axes of the values."""
         return self._values.ndim
 
     @property
-    def has_outputs(self):
+    def has_outputs(self) -> bool:
         """Whether the last axis of the values holds the outputs."""
         return self._has_outputs
 
     @property
-    def n_outputs(self):
+    def n_outputs(self) -> int:
         """Number of outputs; 1 if there is no output axis."""
         return self.shape[-1] if self._has_outputs else 1
 
     @property
-    def feature_shape(self):
+    def feature_shape(self) -> tuple[int, ...]:
         """Shape of one sample: ``(n_features,)``, or the axes of an image."""
         return self.shape[1:-1] if self._has_outputs else self.shape[1:]
 
     @property
-    def n_features(self):
+    def n_features(self) -> int:
         """Number of features; of an image: of its pixels times channels."""
         return int(np.prod(self.feature_shape))
 
     @property
-    def is_image(self):
+    def is_image(self) -> bool:
         """Whether a sample has axes of its own, not one of named features."""
         return len(self.feature_shape) > 1
 
     @property
-    def plot(self):
+    def plot(self) -> ExplanationPlots:
         """Plots: bar, forest, beeswarm, heatmap, waterfall and image, such as ``.bar()``."""
         return ExplanationPlots(self)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._values)
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         if copy is None:
             return np.asarray(self._values, dtype=dtype)
         return np.array(self._values, dtype=dtype, copy=copy)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         method = "" if self.method is None else f"{self.method}: "
         return f"Explanation({method}{self._sizes()})"
 
@@ -225,7 +229,7 @@ class Explanation:
             return f"<p>{head}</p>"
         return f"<p>{head}</p>{self.top(10).to_html(index=False, float_format='%.4g')}"
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: Any) -> Explanation:
         names = None if self.is_image else self.feature_names
         axes = [(len(self), self.sample_names, "sample")]
         axes += [(size, names, "feature") for size in self.feature_shape]
@@ -271,7 +275,7 @@ class Explanation:
         fields = {name: getattr(self, name) for name in _FIELDS} | changes
         return Explanation(fields.pop("values"), **fields)
 
-    def output(self, label):
+    def output(self, label: Any) -> Explanation:
         """Return the explanation of one output, chosen by its label.
 
         Parameters
@@ -309,7 +313,7 @@ class Explanation:
             raise unknown_name(label, labels, "output")
         return self[..., labels.index(label)]
 
-    def importances(self, output=None):
+    def importances(self, output: Any = None) -> pd.Series:
         """Return the importance of every feature: mean magnitude, summing to 1.
 
         Parameters
@@ -339,7 +343,7 @@ class Explanation:
         index = pd.Index(self.feature_names, tupleize_cols=False)
         return pd.Series(result, index=index, name="importance")
 
-    def importance_spread(self, output=None):
+    def importance_spread(self, output: Any = None) -> pd.Series:
         """Return how much the importance of every feature differs between networks, at most.
 
         The mean of `spread` over the samples, summed over the outputs, in the unit of
@@ -384,7 +388,7 @@ class Explanation:
             return result
         return pd.Series(result, index=chosen.importances().index, name="spread")
 
-    def top(self, k=10, output=None):
+    def top(self, k: int = 10, output: Any = None) -> pd.DataFrame:
         """Return the `k` most important features, the first one on top.
 
         Parameters
@@ -418,7 +422,7 @@ class Explanation:
         """
         return export.top_frame(self if output is None else self.output(output), k)
 
-    def to_frame(self, wide=False, output=None):
+    def to_frame(self, wide: bool = False, output: Any = None) -> pd.DataFrame:
         """Return the values as a DataFrame.
 
         Parameters
@@ -453,7 +457,7 @@ class Explanation:
         chosen = self if output is None else self.output(output)
         return export.wide_frame(chosen) if wide else export.long_frame(chosen)
 
-    def to_shap(self):
+    def to_shap(self) -> Any:
         """Return a copy as a `shap.Explanation`, so that shap's plots can draw it.
 
         Most of shap's plots take one output: choose it first, as in
@@ -472,7 +476,7 @@ class Explanation:
         """
         return export.to_shap(self)
 
-    def save(self, path):
+    def save(self, path: str | PathLike) -> None:
         """Write the explanation to one `.npz` file, without pickle.
 
         Parameters
@@ -492,7 +496,7 @@ class Explanation:
         io.write(path, {name: getattr(self, name) for name in _FIELDS})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | PathLike) -> Explanation:
         """Read an explanation that `save` wrote.
 
         Parameters

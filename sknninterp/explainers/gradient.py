@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from numbers import Integral
+from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
+from sknninterp._typing import Seed, Target
 from sknninterp.explainers._base import BaseExplainer
 from sknninterp.explainers._baseline import FromBaseline
 from sknninterp.nn.gradients import QUADRATURES, gradients, integrated_gradients
@@ -91,13 +94,13 @@ class GradientXInputExplainer(BaseExplainer):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(estimator, columns, target, batch_size, random_state, verbose)
 
@@ -199,16 +202,16 @@ class IntegratedGradientsExplainer(FromBaseline, BaseExplainer):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        baseline="zero",
-        n_steps=50,
-        quadrature="gausslegendre",
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        baseline: ArrayLike = "zero",
+        n_steps: int = 50,
+        quadrature: str = "gausslegendre",
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(estimator, columns, target, batch_size, random_state, verbose)
         self.baseline = baseline
@@ -216,7 +219,7 @@ class IntegratedGradientsExplainer(FromBaseline, BaseExplainer):
         self.quadrature = quadrature
 
     def _contributions(self, graph):
-        options = {"n_steps": self.n_steps, "method": self.quadrature}
+        options: dict[str, Any] = {"n_steps": self.n_steps, "method": self.quadrature}
 
         def contributions(inputs, outputs):
             baseline, rows = torch.from_numpy(self.baseline_), _rows(graph, outputs)

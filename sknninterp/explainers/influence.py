@@ -6,11 +6,13 @@ import copy
 import math
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.explainers._base import BaseExplainer
 from sknninterp.explainers._explanation_index import unknown_name
 from sknninterp.explainers._layers import (
@@ -135,17 +137,17 @@ class InfluentialScores(BaseExplainer):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        source="input",
-        target_layer="output",
-        center_logits=False,
-        bias_in_denominator=False,
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        source: str = "input",
+        target_layer: str = "output",
+        center_logits: bool = False,
+        bias_in_denominator: bool = False,
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(estimator, columns, target, batch_size, random_state, verbose)
         self.source = source
@@ -212,7 +214,7 @@ class InfluentialScores(BaseExplainer):
 
     # -- any layer to any layer ------------------------------------------------------------------
 
-    def filter_scores(self, X, layer, target=None):
+    def filter_scores(self, X: MatrixLike, layer: str, target: Target = None) -> np.ndarray:
         """Scores of a layer's channels towards the outputs, summed over positions.
 
         The paper's Figure 7.
@@ -249,7 +251,14 @@ class InfluentialScores(BaseExplainer):
             found.append(batch.values.reshape(n_samples, n_channels, -1, *outputs).sum(2))
         return np.concatenate(found)
 
-    def influence(self, X, source="input", target="output", *, by="node"):
+    def influence(
+        self,
+        X: MatrixLike,
+        source: str | tuple = "input",
+        target: str | tuple = "output",
+        *,
+        by: str = "node",
+    ) -> np.ndarray:
         """Scores between any two layers, or single neurons or channels of them.
 
         Parameters
@@ -294,8 +303,8 @@ class InfluentialScores(BaseExplainer):
         X = self._known_table(X)
         if by not in ("node", "channel"):
             raise ValueError(f"by={by!r} is neither 'node' nor 'channel'.")
-        network, found = self._network, []
-        ends = None
+        network, ends = self._network(), None
+        found: list[np.ndarray] = []
         for batch in self._input_batches(X, lambda batch: found[-1].nbytes // len(batch)):
             inputs = network.embed(batch)
             if ends is None:
@@ -316,7 +325,7 @@ class _Contributions:
         groups = node_groups(influence.target.shape, (), by_channel=True)
         self.rows = mean_rows(groups.reshape(-1, groups.shape[-1]), influence.target.shape)
         self.watched: dict[str, Node] = {}
-        self.totals: dict[str, Tensor] = {}
+        self.totals: dict[str, Any] = {}
 
     def watch(self, nodes: dict[str, Node]) -> None:
         """Sum the magnitudes of these nodes' scores up from now on."""
@@ -344,7 +353,10 @@ class _Ends:
         self.target, aim = _name_and_index(target)
         self.target_shape = find_node(graph, self.target, "target").shape
         source_shape = find_node(graph, self.source, "source").shape
-        self.origins, names = columns() if self.source == "input" else (None, None)
+        self.origins: Any = None
+        names: Any = None
+        if self.source == "input":
+            self.origins, names = columns()
         if self.origins is not None:
             source_shape = (len(names),)
         if names is not None and pick and isinstance(pick[0], str):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sknninterp._typing import MatrixLike, Seed, Target
 from sknninterp.explainers._base import BaseExplainer
 from sknninterp.explainers._batches import pick_outputs
 from sknninterp.nn.weight_product import (
@@ -120,15 +122,15 @@ class PWPExplainer(_WeightProductExplainer):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        signed=False,
-        max_pool="error",
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        signed: bool = False,
+        max_pool: str = "error",
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(estimator, max_pool, columns, target, batch_size, random_state, verbose)
         self.signed = signed
@@ -143,7 +145,9 @@ class PWPExplainer(_WeightProductExplainer):
             personalized_product(x, product, signed=self.signed), outputs
         )
 
-    def interactions(self, X=None, top=20, target=None):
+    def interactions(
+        self, X: MatrixLike | None = None, top: int = 20, target: Any = None
+    ) -> pd.DataFrame:
         r"""The strongest pairwise interactions, read from the weights.
 
         Strength of (i, j): sum_h \|(W_2 ... W_N)_h\| min(\|W_1[i, h]\|, \|W_1[j, h]\|), times the
@@ -172,7 +176,7 @@ class PWPExplainer(_WeightProductExplainer):
         check_is_fitted(self, "feature_importances_")
         if not isinstance(top, Integral) or top < 1:
             raise ValueError(f"top={top!r} must be an integer of at least 1.")
-        network, inputs = self._network, None
+        network, inputs = self._network(), None
         if X is not None:
             inputs = network.to_tensor(network.preprocess(self._known_table(X)))
         reading = self._reading(network, self._input_shape)
@@ -264,14 +268,14 @@ class OldenExplainer(_WeightProductExplainer):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        max_pool="error",
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        max_pool: str = "error",
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(estimator, max_pool, columns, target, batch_size, random_state, verbose)
 
@@ -346,15 +350,15 @@ class GarsonExplainer(_WeightProductExplainer):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        variant="product",
-        max_pool="error",
-        columns="original",
-        target=None,
-        batch_size=None,
-        random_state=None,
-        verbose=0,
+        variant: str = "product",
+        max_pool: str = "error",
+        columns: str = "original",
+        target: Target = None,
+        batch_size: int | None = None,
+        random_state: Seed = None,
+        verbose: int = 0,
     ):
         super().__init__(estimator, max_pool, columns, target, batch_size, random_state, verbose)
         self.variant = variant

@@ -12,7 +12,7 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,7 +105,9 @@ class ExactHistogram:
         self._upper = torch.where(lower < edges, torch.nextafter(lower, infinity), lower)
         self._counts = edges.new_zeros(n_bins, n_groups, len(maxima))
 
-    def add(self, values, group=None, weight=None):
+    def add(
+        self, values: Tensor, group: Tensor | None = None, weight: Tensor | None = None
+    ) -> None:
         """Count values (n_samples, n_neurons) of the maxima's precision.
 
         Parameters
@@ -117,7 +119,7 @@ class ExactHistogram:
         """
         members = membership(values, group, weight, self._counts.shape[1])
 
-        def total(indicator):
+        def total(indicator: Tensor) -> Tensor:
             return members @ indicator.to(members.dtype)
 
         if self.edge == "authors":
@@ -130,7 +132,7 @@ class ExactHistogram:
             if r:
                 self._counts[r - 1] -= higher
 
-    def counts(self):
+    def counts(self) -> Tensor:
         """Weight in every bin, (n_groups, n_neurons, n_bins)."""
         # Differences of sums of weights can miss 0 by rounding.
         return self._counts.movedim(0, -1).clamp(min=0)
@@ -193,7 +195,9 @@ class StreamingHistogram:
         self._first = torch.arange(0, size, resolution + 1, dtype=dtype, device=device)
         self._first = self._first.reshape(n_groups, n_neurons)
 
-    def add(self, values, group=None, weight=None):
+    def add(
+        self, values: Tensor, group: Tensor | None = None, weight: Tensor | None = None
+    ) -> None:
         """Count values; the parameters are those of :meth:`ExactHistogram.add`."""
         if not len(values):
             return
@@ -230,7 +234,7 @@ class StreamingHistogram:
             self._fine[:, grows] = fine
             self._range[grows] *= 2
 
-    def counts(self):
+    def counts(self) -> Tensor:
         """Weight in every bin, nearly, (n_groups, n_neurons, n_bins)."""
         steps = torch.arange(self.n_bins + 1).to(self._fine) / self.n_bins
         edges = (self.maxima / self._range * self.resolution)[:, None] * steps
@@ -356,6 +360,7 @@ def activation_entropy(
     ['hidden0', 'hidden1']
     """
     n_groups = n_classes or 1
+    histograms: Sequence[ExactHistogram | StreamingHistogram]
     if exact:
         maxima, n_samples = _maxima(neurons, batches)
         histograms = [ExactHistogram(m, n_bins, n_groups, edge) for m in maxima]

@@ -274,7 +274,7 @@ class ActivationStatistics:
         ValueError
             If targets are no such classes, weights are negative, or activations not finite.
         """
-        batch = checked([(inputs, target, weight)], self.neurons.device, self.n_classes)
+        batch: Iterable = checked([(inputs, target, weight)], self.neurons.device, self.n_classes)
         for inputs, target, weight in batch:
             for part in self.neurons.read(inputs):
                 own = None if weight is None else weight[part.samples]

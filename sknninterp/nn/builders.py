@@ -8,7 +8,9 @@ what it is made from in `MODULES`, `FUNCTIONS` or `METHODS`.
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -25,12 +27,18 @@ from sknninterp.nn.nodes import (
     Embedding,
     Linear,
     MaxPool,
+    Node,
     Reshape,
     Route,
 )
 
+if TYPE_CHECKING:
+    from sknninterp.nn.tracing import Call
 
-def _from_linear(call):
+_Builder: TypeAlias = "Callable[[Call], Node]"
+
+
+def _from_linear(call: Call) -> Linear:
     if len(call.inputs[0].shape) != 1:
         raise call.error("works on the last axis of a sequence; only (n, features) input is read")
     return Linear(*call.head, *call.parameters())
@@ -39,7 +47,7 @@ def _from_linear(call):
 _CONV_DEFAULTS = {"stride": 1, "padding": 0, "dilation": 1}
 
 
-def _from_conv(call):
+def _from_conv(call: Call) -> Conv:
     if call.module is None:
         options = call.arguments(["input", "weight", "bias", *_CONV_DEFAULTS, "groups"])
     else:
@@ -52,24 +60,24 @@ def _from_conv(call):
     return node
 
 
-def _require_axes(call, n_axes):
+def _require_axes(call: Call, n_axes: int) -> None:
     # torch takes a batch of vectors for one sample of a layer with fewer axes.
     found = len(call.inputs[0].shape) - 1
     if found != n_axes:
         raise call.error(f"needs samples of channels with {n_axes} axes; here they have {found}")
 
 
-def _from_batch_norm(call):
+def _from_batch_norm(call: Call) -> BatchNorm:
     if not call.module.track_running_stats or call.module.running_var is None:
         raise call.error("keeps no running statistics, so that a sample depends on its batch")
     return BatchNorm(*call.head, call.module)
 
 
-def _activation(kind):
+def _activation(kind: str) -> _Builder:
     return lambda call: Activation(*call.head, kind, call.function)
 
 
-def _from_softmax(call):
+def _from_softmax(call: Call) -> Activation:
     given = vars(call.module) if call.module is not None else call.arguments(["input", "dim"])
     axis = given.get("dim")
     if len(call.inputs[0].shape) != 1 or axis not in (1, -1, None):
@@ -78,20 +86,20 @@ def _from_softmax(call):
     return Activation(*call.head, kind, call.function)
 
 
-def _average_pool(n_axes):
-    def build(call):
+def _average_pool(n_axes: int) -> _Builder:
+    def build(call: Call) -> AveragePool:
         _require_axes(call, n_axes)
         return AveragePool(*call.head, call.function)
 
     return build
 
 
-def _max_pool(n_axes, maximum, average):
+def _max_pool(n_axes: int, maximum: Callable, average: Callable) -> _Builder:
     """Builder of a max pool from its function and the one that averages over the same windows."""
     names = ["kernel_size", "stride", "padding", "dilation", "ceil_mode"]
     names = ["output_size"] if "adaptive" in average.__name__ else names
 
-    def build(call):
+    def build(call: Call) -> MaxPool:
         _require_axes(call, n_axes)
         module = call.module
         given = vars(module) if module is not None else call.arguments(["input", *names])
@@ -106,42 +114,42 @@ def _max_pool(n_axes, maximum, average):
     return build
 
 
-def _from_embedding(call):
+def _from_embedding(call: Call) -> Embedding:
     return Embedding(*call.head, call.module)
 
 
-def _from_route(call):
+def _from_route(call: Call) -> Route:
     return Route(*call.head)
 
 
-def _from_dropout(call):
+def _from_dropout(call: Call) -> Route:
     if call.arguments(["input", "p", "training"]).get("training", True):
         raise call.error("drops values in evaluation too: give it training=self.training")
     return Route(*call.head)
 
 
-def _from_reshape(call):
+def _from_reshape(call: Call) -> Reshape:
     return Reshape(*call.head)
 
 
-def _from_unflatten(call):
+def _from_unflatten(call: Call) -> Reshape:
     return Reshape(*call.head, written_out=True)
 
 
-def _from_view(call):
-    sizes = call.args[1:] or tuple(v for k, v in call.kwargs.items() if k != "input")
+def _from_view(call: Call) -> Reshape:
+    sizes: Any = call.args[1:] or tuple(v for k, v in call.kwargs.items() if k != "input")
     sizes = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     written_out = len(sizes) > 1 and isinstance(sizes[1], int) and sizes[1] != -1
     return Reshape(*call.head, written_out=written_out)
 
 
-def _from_squeeze(call):
+def _from_squeeze(call: Call) -> Reshape:
     if call.arguments(["input", "dim"]).get("dim") is None:
         raise call.error("drops the batch axis too where there is one sample: give it an axis")
     return Reshape(*call.head)
 
 
-def _from_mean(call):
+def _from_mean(call: Call) -> AveragePool:
     given = call.arguments(["input", "dim", "keepdim"])
     axis = given.get("dim", given.get("axis"))
     axes = (axis,) if isinstance(axis, int) else tuple(axis or (0,))
@@ -150,7 +158,7 @@ def _from_mean(call):
     return AveragePool(*call.head, call.function)
 
 
-def _from_add(call):
+def _from_add(call: Call) -> Add:
     if len(call.inputs) < 2 or call.kwargs.get("alpha", 1) != 1:
         raise call.error("adds something that is not another layer's output")
     if len({(len(n.shape), n.shape[0]) for n in call.inputs}) != 1:
@@ -158,7 +166,7 @@ def _from_add(call):
     return Add(*call.head)
 
 
-def _from_concat(call):
+def _from_concat(call: Call) -> Concat:
     given = call.arguments(["tensors", "dim"])
     if given.get("dim", given.get("axis", 0)) % (len(call.shape) + 1) != 1:
         raise call.error("is read only along the channel axis (dim=1)")
@@ -167,7 +175,7 @@ def _from_concat(call):
     return Concat(*call.head)
 
 
-MODULES = {
+MODULES: dict[type[nn.Module], _Builder] = {
     nn.Linear: _from_linear,
     nn.Conv1d: _from_conv,
     nn.Conv2d: _from_conv,
@@ -190,7 +198,7 @@ MODULES = {
         (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout), _from_route
     ),
 }
-FUNCTIONS = {
+FUNCTIONS: dict[Callable, _Builder] = {
     F.linear: _from_linear,
     F.conv1d: _from_conv,
     F.conv2d: _from_conv,
@@ -211,7 +219,7 @@ FUNCTIONS = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add), _from_add),
     **dict.fromkeys((F.softmax, torch.softmax, F.log_softmax, torch.log_softmax), _from_softmax),
 }
-METHODS = {
+METHODS: dict[str, _Builder] = {
     **dict.fromkeys(("flatten", "unsqueeze"), _from_reshape),
     **dict.fromkeys(("view", "reshape"), _from_view),
     "unflatten": _from_unflatten,

@@ -86,7 +86,7 @@ def _compass(name: str, centre: float, north: tuple) -> dict[str, list]:
     """A mask in eight directions: the ring turned counter-clockwise, an eighth at a time."""
     masks = {}
     for turn, direction in enumerate(_COMPASS):
-        mask = [[0, 0, 0], [0, centre, 0], [0, 0, 0]]
+        mask: list[list[float]] = [[0, 0, 0], [0, centre, 0], [0, 0, 0]]
         for (row, column), value in zip(_RING, north[turn:] + north[:turn], strict=True):
             mask[row][column] = value
         masks[f"{name} {direction}"] = mask
@@ -133,6 +133,8 @@ class FixedKernelCNN(nn.Sequential):
     >>> network(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
+
+    conv1: nn.Conv2d
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +38,8 @@ class NumericEmbedding(nn.Module):
     origins : Tensor of int, shape (n_outputs,)
     n_features, n_outputs : int
     """
+
+    origins: Tensor
 
     def __init__(self, origins: Tensor, n_features: int):
         super().__init__()
@@ -76,6 +79,12 @@ class PiecewiseLinearEmbedding(NumericEmbedding):
     >>> embedding(torch.tensor([[0.5], [2.0], [5.0]])).tolist()
     [[0.5, 0.0], [1.0, 0.5], [1.0, 2.0]]
     """
+
+    low: Tensor
+    width: Tensor
+    least: Tensor
+    most: Tensor
+    means: Tensor
 
     def __init__(self, edges: Sequence[Tensor], means: Tensor | None = None):
         counts = torch.tensor([len(of_one) - 1 for of_one in edges])
@@ -152,6 +161,11 @@ class SplineEmbedding(NumericEmbedding):
     >>> bool(embedding(x).mean(0).abs().max() < 1e-6)
     True
     """
+
+    knots: Tensor
+    splined: Tensor
+    others: Tensor
+    means: Tensor
 
     def __init__(
         self,
@@ -299,7 +313,7 @@ class PeriodicEmbedding(NumericEmbedding):
         self.bias = nn.Parameter(bias)
 
     @classmethod
-    def fit(cls, inputs: Tensor, weight: Tensor | None = None, **options) -> PeriodicEmbedding:
+    def fit(cls, inputs: Tensor, weight: Tensor | None = None, **options: Any) -> PeriodicEmbedding:
         """An untrained one for such inputs.
 
         Parameters
@@ -348,6 +362,10 @@ class FeatureBeside(NumericEmbedding):
     10
     """
 
+    features: Tensor
+    means: Tensor
+    factors: Tensor
+
     def __init__(
         self,
         embedding: NumericEmbedding,
@@ -370,7 +388,9 @@ class FeatureBeside(NumericEmbedding):
         return torch.cat([own, self.embedding(x)], 1)
 
 
-def _beside(kind: type[NumericEmbedding]) -> Callable[..., NumericEmbedding]:
+def _beside(
+    kind: type[PiecewiseLinearEmbedding | SplineEmbedding],
+) -> Callable[..., NumericEmbedding]:
     def fit(inputs: Tensor, weight: Tensor | None = None) -> NumericEmbedding:
         return FeatureBeside(kind.fit(inputs, weight), inputs, weight)
 

@@ -9,7 +9,9 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +67,9 @@ def soft_entropy_sum(
 
 class _SoftEntropySum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values, weight, n_bins, bandwidth):
+    def forward(
+        ctx: Any, values: Tensor, weight: Tensor | None, n_bins: int, bandwidth: float
+    ) -> Tensor:
         flat = values.detach().flatten(1)
         total, gradient = flat.new_zeros(()), torch.empty_like(flat)
         size = max(1, _PART_BYTES // (n_bins * max(1, len(flat)) * flat.element_size()))
@@ -82,7 +86,7 @@ class _SoftEntropySum(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, factor):
+    def backward(ctx: Any, factor: Tensor) -> tuple:
         (gradient,) = ctx.saved_tensors
         return factor * gradient, None, None, None
 
@@ -159,7 +163,7 @@ class EntropyPenalty:
     def __init__(
         self,
         weight: float,
-        layers: str | int | list[str] = "all",
+        layers: str | int | Sequence[str] = "all",
         n_bins: int = N_BINS,
         bandwidth: float = BANDWIDTH,
     ):
@@ -170,11 +174,11 @@ class EntropyPenalty:
         self.n_bins, self.bandwidth = n_bins, bandwidth
         self._reading: _Reading | None = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         # What was read holds functions that no pickle takes, and a network that may be another.
         return {**vars(self), "_reading": None}
 
-    def read(self, module: nn.Module, input_shape) -> None:
+    def read(self, module: nn.Module, input_shape: Sequence[int]) -> None:
         """Read a network, or again one whose layers have lost neurons.
 
         Parameters
@@ -188,8 +192,13 @@ class EntropyPenalty:
         ValueError
             If it cannot be read, or has no such layers.
         """
-        if self._reading is None or not self._reading.holds(module, input_shape):
-            self._reading = _Reading(module, input_shape, self.layers)
+        self._read(module, input_shape)
+
+    def _read(self, module: nn.Module, input_shape: Sequence[int]) -> _Reading:
+        reading = self._reading
+        if reading is None or not reading.holds(module, input_shape):
+            reading = self._reading = _Reading(module, input_shape, self.layers)
+        return reading
 
     def __call__(
         self, module: nn.Module, inputs: Tensor, weight: Tensor | None = None
@@ -208,10 +217,9 @@ class EntropyPenalty:
         output : Tensor of shape (n_samples, n_outputs)
         penalty : Tensor of shape ()
         """
-        self.read(module, inputs.shape[1:])
-        reading, sums = self._reading, []
+        reading, sums = self._read(module, inputs.shape[1:]), []
 
-        def add(values):
+        def add(values: Tensor) -> None:
             values = values.to(torch.promote_types(values.dtype, torch.float32))  # not by halves
             sums.append(soft_entropy_sum(values, weight, self.n_bins, self.bandwidth))
 
@@ -229,14 +237,16 @@ class EntropyPenalty:
 class _Reading:
     """Where a network's activations are found, as long as it keeps its shape."""
 
-    def __init__(self, module: nn.Module, input_shape, layers):
+    def __init__(
+        self, module: nn.Module, input_shape: Sequence[int], layers: str | int | Sequence[str]
+    ):
         self.graph: Graph = read(module, input_shape)
         self.nodes = list(choose_activations(self.graph, layers).values())
         self.n_neurons = sum(math.prod(node.shape) for node in self.nodes)
         self.shapes = _shapes(module, input_shape)
         self.modules = self._modules()
 
-    def holds(self, module: nn.Module, input_shape) -> bool:
+    def holds(self, module: nn.Module, input_shape: Sequence[int]) -> bool:
         return self.graph.module is module and self.shapes == _shapes(module, input_shape)
 
     def run(self, inputs: Tensor) -> list[Tensor]:
@@ -249,8 +259,8 @@ class _Reading:
     def _modules(self) -> list[nn.Module]:
         """The module of each activation; none if they do not put out just these values."""
         paths = dict(self.graph.module.named_modules())
-        modules = [paths.get(node.name) for node in self.nodes]
-        if None in modules:
+        modules = [paths[node.name] for node in self.nodes if node.name in paths]
+        if len(modules) < len(self.nodes):
             return []
         heard: list[Tensor] = []
         shape = self.graph.input.shape
@@ -266,12 +276,12 @@ class _Reading:
         return modules if all(torch.allclose(*pair) for pair in pairs) else []
 
 
-def _shapes(module: nn.Module, input_shape) -> list:
+def _shapes(module: nn.Module, input_shape: Sequence[int]) -> list:
     return [tuple(input_shape), *(parameter.shape for parameter in module.parameters())]
 
 
 @contextmanager
-def _heard(modules: list[nn.Module], listener):
+def _heard(modules: list[nn.Module], listener: Callable[[Tensor], Any]) -> Iterator[None]:
     """Tell the listener of the modules' outputs inside the block."""
     handles = [m.register_forward_hook(lambda _, __, output: listener(output)) for m in modules]
     try:

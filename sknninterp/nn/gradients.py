@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -242,7 +243,7 @@ class _Slopes:
         self.places: dict[Node, Tensor] = {}  # of the maxima of each pool
         self.value = self._forward(nodes, value)
 
-    def _forward(self, nodes, value):
+    def _forward(self, nodes: Sequence[Node], value: Tensor) -> Tensor:
         pending = Counter(p for node in nodes[1:] for p in node.inputs)
         values = {nodes[0]: value}
         for node in nodes[1:]:
@@ -253,7 +254,7 @@ class _Slopes:
                     del values[p]
         return values[nodes[-1]]
 
-    def _step(self, node, sources):
+    def _step(self, node: Node, sources: list[Tensor]) -> Tensor:
         """Value of a node; what the way back needs of it is kept."""
         if isinstance(node, MaxPool):
             value, self.places[node] = node.forward_with_indices(sources[0])
@@ -270,10 +271,10 @@ class _Slopes:
         found = pull_back(path, flat, self._back)
         return found.reshape(len(rows), self.n_samples, *first.shape)
 
-    def _back(self, node, rows):
+    def _back(self, node: Node, rows: Tensor) -> tuple[Tensor, ...]:
         if node in self.slopes:
             return ((rows.unflatten(0, (-1, self.n_samples)) * self.slopes[node]).flatten(0, 1),)
-        if node in self.places:
+        if isinstance(node, MaxPool) and node in self.places:
             return (node.scatter(rows, self.places[node]),)
         return node.transpose(rows)
 
@@ -287,12 +288,19 @@ def _value_and_slope(node: Activation, value: Tensor) -> tuple[Tensor, Tensor]:
     return result.detach(), slope
 
 
-def _mean_gradient(nodes, begin, way, rows, places, weights):
+def _mean_gradient(
+    nodes: Sequence[Node],
+    begin: Tensor,
+    way: Tensor,
+    rows: Tensor,
+    places: np.ndarray,
+    weights: np.ndarray,
+) -> Any:
     """Weighted mean of the gradients at places on the way, as many at once as a chunk takes."""
     n_samples, n_steps = len(way), len(places)
     rows = rows.expand(-1, n_samples, *rows.shape[2:])
     at_once = most_rows(nodes, way) // (len(rows) * n_samples)
-    total = 0.0
+    total: Tensor | float = 0.0
     for steps in slices(n_steps, at_once):
         place, weight = way.new_tensor(places[steps]), way.new_tensor(weights[steps])
         points = begin + place.reshape(-1, *[1] * way.ndim) * way
@@ -317,7 +325,7 @@ def _stem(nodes: Sequence[Node]) -> Node:
 # --- shapes and sizes ---------------------------------------------------------------------------
 
 
-def _checked_rows(graph, x, rows):
+def _checked_rows(graph: Graph, x: Tensor, rows: Tensor | None) -> Tensor:
     """Rows of shape (n_rows, n_samples or 1, *output_shape)."""
     if tuple(x.shape[1:]) != graph.input.shape:
         raise ValueError(
@@ -338,7 +346,7 @@ def _checked_rows(graph, x, rows):
     return rows
 
 
-def _checked_baseline(graph, x, baseline):
+def _checked_baseline(graph: Graph, x: Tensor, baseline: Tensor) -> Tensor:
     """A baseline of shape (n_samples or 1, *input_shape)."""
     shape = tuple(baseline.shape)
     if shape not in (graph.input.shape, tuple(x.shape)):
@@ -348,7 +356,7 @@ def _checked_baseline(graph, x, baseline):
     return baseline.to(x).reshape(-1, *graph.input.shape)
 
 
-def _of_samples(values, samples, axis=1):
+def _of_samples(values: Tensor, samples: slice, axis: int = 1) -> Tensor:
     """Values of some samples, or those that are the same for all."""
     if values.shape[axis] == 1:
         return values

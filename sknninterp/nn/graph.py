@@ -7,7 +7,7 @@ nodes are, which weights connect them, and what else shrinks when a neuron goes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -100,7 +100,7 @@ class Graph:
         self.units, self.frozen = self._connect()
         self.layers = self._layers()
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         chain = " -> ".join(f"{layer.name}[{layer.width}]" for layer in self.layers)
         return f"Graph({self.input.shape} -> {chain})"
 
@@ -137,8 +137,9 @@ class Graph:
 
     # -- structure -------------------------------------------------------------------------------
 
-    def _connect(self):
-        units, seen = UnitMap(), {}
+    def _connect(self) -> tuple[dict[Node, np.ndarray], set[int]]:
+        units = UnitMap()
+        seen: dict[int, tuple] = {}
         for node in self.nodes:
             units.of[node] = node.connect(units)
             for owner, name, axes in node.tensors():
@@ -162,7 +163,7 @@ class Graph:
                 layers[node.key] = Layer(node.name, node, pre, post, activation, units, free)
         return list(layers.values())
 
-    def _closing(self, node: Node):
+    def _closing(self, node: Node) -> tuple[Node, Node, Activation | None]:
         """Pre-activation, value after the activation, and the activation of a weighted node."""
         pre = node
         while True:
@@ -213,8 +214,7 @@ class Graph:
         hidden = self.hidden_layers
         if isinstance(which, str) and which == "all":
             return hidden
-        single = isinstance(which, str) or not isinstance(which, Iterable)
-        wanted = [which] if single else list(which)
+        wanted = [which] if isinstance(which, str) or not isinstance(which, Iterable) else [*which]
         names = [layer.name for layer in hidden]
         chosen = []
         for one in wanted:
@@ -352,7 +352,7 @@ def _check(graph: Graph, example: Tensor) -> None:
 
 
 @contextmanager
-def evaluation(module: nn.Module):
+def evaluation(module: nn.Module) -> Iterator[nn.Module]:
     """Evaluation mode inside the block; each submodule's own mode is back after it."""
     modes = {m: m.training for m in module.modules()}
     module.eval()

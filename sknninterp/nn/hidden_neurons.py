@@ -54,7 +54,8 @@ def activation_nodes(graph: Graph) -> dict[str, Activation]:
     names: dict = {}
     for layer in graph.layers:
         names.setdefault(layer.post, layer.name)
-    found, behind = {}, set()
+    found: dict[str, Activation] = {}
+    behind: set = set()
     for node in graph.nodes:
         if isinstance(node, Weighted) or not behind.isdisjoint(node.inputs):
             behind.add(node)
@@ -91,12 +92,13 @@ def choose_activations(
     if isinstance(layers, str):
         layers = {"all": names, "last": names[-1:]}.get(layers, [layers])
     elif isinstance(layers, Integral) and not isinstance(layers, bool):
-        if not 1 <= layers <= len(names):
+        n_last = int(layers)
+        if not 1 <= n_last <= len(names):
             raise ValueError(
                 f"layers={layers} must be from 1 to {len(names)}, the number of hidden layers with"
                 f" an activation: {names}."
             )
-        layers = names[-int(layers) :]
+        layers = names[-n_last:]
     elif not isinstance(layers, Sequence) or not layers:
         raise ValueError(
             f"layers={layers!r} must be 'all', 'last', a number of layers, or names among {names}."

@@ -11,12 +11,17 @@ References
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from sknninterp.nn.graph import Graph, prototype, read
-from sknninterp.nn.nodes import Embedding, Linear, Reshape, Route
+from sknninterp.nn.nodes import Embedding, Linear, Node, Reshape, Route
+
+if TYPE_CHECKING:
+    from sknninterp.nn.stacked import StackedMLP
 
 # Shares of the epochs before which there is no penalty, and from which on there is all of it.
 _FIRST, _FULL = 0.3, 0.7
@@ -103,8 +108,10 @@ class InputPenalty:
     def __init__(self, strength: float, module: nn.Module, shape: Sequence[int]):
         self.strength, self.share = strength, 1.0
         graph = read(module, shape)
-        # By name: the module may be another when the net around it comes back from a file.
-        self.layers = [layer.name for layer in _input_layers(graph)]
+        # By name, "" for the module itself: it may be another when the net around it comes back
+        # from a file.
+        names = {part: name for name, part in module.named_modules()}
+        self.layers = [names[layer.owner] for layer in _input_layers(graph)]
         self.origins = _origins(graph)
         self.n_features = graph.input.shape[0]
 
@@ -137,7 +144,7 @@ class InputPenalty:
 
     def _norms(self, module: nn.Module) -> tuple[Tensor, Tensor]:
         weights = self._weights(module)
-        squares = sum(weight.square().sum(0) for weight in weights)
+        squares = reduce(torch.add, (weight.square().sum(0) for weight in weights))
         counts = torch.full_like(squares, sum(len(weight) for weight in weights))
         zeros = squares.new_zeros(self.n_features)
         norms = zeros.index_add(0, self.origins, squares).sqrt_()
@@ -165,7 +172,7 @@ class StackedInputPenalty:
         self.strengths = torch.tensor(strengths, dtype=torch.float64, device=self.origins.device)
 
     @torch.no_grad()
-    def __call__(self, stack, lr: float) -> None:
+    def __call__(self, stack: StackedMLP, lr: float) -> None:
         """Take a proximal step, in place.
 
         Parameters
@@ -207,7 +214,7 @@ def _input_layers(graph: Graph) -> list[Linear]:
     return found
 
 
-def _is_flat(node) -> bool:
+def _is_flat(node: Node) -> bool:
     """Whether it flattens what is flat."""
     return isinstance(node, Reshape) and node.shape == node.inputs[0].shape
 

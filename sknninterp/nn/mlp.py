@@ -70,7 +70,7 @@ class MLP(nn.Sequential):
         super().__init__(layers)
         self._initialize(activation)
 
-    def _initialize(self, activation: str):
+    def _initialize(self, activation: str) -> None:
         # Glorot's uniform bounds, as scikit-learn's MLP: 6 / (in + out), a third of it for sigmoid.
         factor = 2.0 if activation == "sigmoid" else 6.0
         for module in self:

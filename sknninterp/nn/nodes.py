@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from sknninterp.nn.embeddings import NumericEmbedding
 
 
 class UnsupportedModuleError(ValueError):
@@ -38,7 +42,7 @@ class Node:
         self.inputs = inputs
         self.shape = tuple(shape)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, shape={self.shape})"
 
     def forward(self, *values: Tensor) -> Tensor:
@@ -67,7 +71,7 @@ class UnitMap:
     A unit is *frozen* when it belongs to the network's inputs or outputs or cannot be cut.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._parent: list[int] = []
         self._frozen: set[int] = set()
         self.of: dict[Node, np.ndarray] = {}
@@ -102,27 +106,34 @@ class UnitMap:
 class Input(Node):
     """The network's input."""
 
-    def connect(self, units):
+    def connect(self, units: UnitMap) -> np.ndarray:
         return units.freeze(units.new(self.shape[0]))
 
 
 class Route(Node):
     """Passes its input on: dropout (in evaluation), identity."""
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         return value
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         return (rows,)
 
-    def connect(self, units):
+    def connect(self, units: UnitMap) -> np.ndarray:
         return units.of[self.inputs[0]]
 
 
 class Activation(Route):
     """An elementwise non-linearity, or a softmax at the end of a classifier."""
 
-    def __init__(self, name, inputs, shape, kind: str, function: Callable[[Tensor], Tensor]):
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Node, ...],
+        shape: tuple[int, ...],
+        kind: str,
+        function: Callable[[Tensor], Tensor],
+    ):
         super().__init__(name, inputs, shape)
         self.kind = kind
         self.function = function
@@ -132,7 +143,7 @@ class Activation(Route):
         """Whether it normalises over the outputs, and so is not elementwise."""
         return self.kind in ("softmax", "log_softmax")
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         return self.function(value)
 
 
@@ -142,17 +153,19 @@ class Reshape(Route):
     Where the code writes the number of channels out (`view(-1, 2048)`), they cannot be cut.
     """
 
-    def __init__(self, name, inputs, shape, written_out=False):
+    def __init__(
+        self, name: str, inputs: tuple[Node, ...], shape: tuple[int, ...], written_out: bool = False
+    ):
         super().__init__(name, inputs, shape)
         self.written_out = written_out
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         return value.reshape(len(value), *self.shape)
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         return (rows.reshape(len(rows), *self.inputs[0].shape),)
 
-    def connect(self, units):
+    def connect(self, units: UnitMap) -> np.ndarray:
         before = units.of[self.inputs[0]]
         n_before, n_after = len(before), self.shape[0] if self.shape else 1
         if self.written_out:
@@ -176,7 +189,15 @@ class Weighted(Node):
 
     groups = 1
 
-    def __init__(self, name, inputs, shape, owner, weight_name="weight", bias_name="bias"):
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Node, ...],
+        shape: tuple[int, ...],
+        owner: nn.Module,
+        weight_name: str = "weight",
+        bias_name: str | tuple = "bias",
+    ):
         super().__init__(name, inputs, shape)
         self._weight = (owner, weight_name)
         self._bias = bias_name if isinstance(bias_name, tuple) else (owner, bias_name)
@@ -207,14 +228,14 @@ class Weighted(Node):
         """The transpose of `apply`: from rows of this node's shape to rows of its input's."""
         raise NotImplementedError
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         return self.apply(value, self.weight, self.bias)
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         weight = self.weight.detach()
         return (self.apply_transposed(rows, weight.abs() if absolute else weight),)
 
-    def connect(self, units):
+    def connect(self, units: UnitMap) -> np.ndarray:
         before = units.of[self.inputs[0]]
         n_in, n_out = len(before), self.shape[0]
         if self.groups == 1:
@@ -226,8 +247,8 @@ class Weighted(Node):
         units.freeze(before)
         return units.freeze(units.new(n_out))
 
-    def tensors(self):
-        axes = (self, self.inputs[0]) if self.groups == 1 else (self,)
+    def tensors(self) -> list[tuple[nn.Module, str, tuple[Node, ...]]]:
+        axes: tuple[Node, ...] = (self, self.inputs[0]) if self.groups == 1 else (self,)
         found = [(*self._weight, axes)]
         return found if self.bias is None else [*found, (*self._bias, (self,))]
 
@@ -235,26 +256,26 @@ class Weighted(Node):
 class Linear(Weighted):
     """Fully connected layer on (n_samples, n_features)."""
 
-    def apply(self, value, weight, bias=None):
+    def apply(self, value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(value, weight, bias)
 
-    def apply_transposed(self, rows, weight):
+    def apply_transposed(self, rows: Tensor, weight: Tensor) -> Tensor:
         return rows @ weight
 
 
 class Conv(Weighted):
     """Convolution in one or two dimensions, zero padded."""
 
-    def __init__(self, *args, groups=1, **options):
+    def __init__(self, *args: Any, groups: int = 1, **options: Any):
         super().__init__(*args)
         self.groups = groups
         self.options = options  # stride, padding, dilation
 
-    def apply(self, value, weight, bias=None):
+    def apply(self, value: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         function = F.conv1d if weight.ndim == 3 else F.conv2d
         return function(value, weight, bias, groups=self.groups, **self.options)
 
-    def apply_transposed(self, rows, weight):
+    def apply_transposed(self, rows: Tensor, weight: Tensor) -> Tensor:
         n_axes = weight.ndim - 2
         function = F.conv_transpose1d if n_axes == 1 else F.conv_transpose2d
         stride, dilation = (per_axis(self.options[k], n_axes) for k in ("stride", "dilation"))
@@ -286,9 +307,11 @@ class Conv(Weighted):
 class BatchNorm(Route):
     """Batch norm in evaluation: a scale and a shift per channel."""
 
-    def __init__(self, name, inputs, shape, module):
+    def __init__(
+        self, name: str, inputs: tuple[Node, ...], shape: tuple[int, ...], module: nn.Module
+    ):
         super().__init__(name, inputs, shape)
-        self.owner = module
+        self.owner: Any = module
 
     @property
     def scale(self) -> Tensor:
@@ -302,17 +325,17 @@ class BatchNorm(Route):
         shift = -self.owner.running_mean * self.scale
         return shift if self.owner.bias is None else shift + self.owner.bias.detach()
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         norm = self.owner
         return F.batch_norm(
             value, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
         )
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         scale = self.scale.abs() if absolute else self.scale
         return (rows * scale.reshape(-1, *[1] * (len(self.shape) - 1)),)
 
-    def tensors(self):
+    def tensors(self) -> list[tuple[nn.Module, str, tuple[Node, ...]]]:
         names = ("weight", "bias", "running_mean", "running_var")
         return [(self.owner, n, (self,)) for n in names if getattr(self.owner, n) is not None]
 
@@ -320,14 +343,20 @@ class BatchNorm(Route):
 class AveragePool(Route):
     """Average pooling, adaptive or not, and the mean over all positions."""
 
-    def __init__(self, name, inputs, shape, function):
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Node, ...],
+        shape: tuple[int, ...],
+        function: Callable[..., Tensor],
+    ):
         super().__init__(name, inputs, shape)
         self.function = function
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         return self.function(value)
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         return (_vjp(self.function, self.inputs[0].shape, rows),)
 
 
@@ -337,12 +366,19 @@ class MaxPool(Route):
     It has no weights: `average` is the average pool of the same windows.
     """
 
-    def __init__(self, name, inputs, shape, function, average):
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Node, ...],
+        shape: tuple[int, ...],
+        function: Callable[..., Any],
+        average: Callable[..., Tensor] | None,
+    ):
         super().__init__(name, inputs, shape)
         self.function = function
         self.average = average
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         return self.function(value)
 
     def forward_with_indices(self, value: Tensor) -> tuple[Tensor, Tensor]:
@@ -360,23 +396,23 @@ class MaxPool(Route):
         places = indices.flatten(2).repeat(len(rows) // len(indices), 1, 1)
         return found.scatter_add_(2, places, rows.flatten(2)).view(len(rows), *shape)
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         return (_vjp(self.average, self.inputs[0].shape, rows),)
 
 
 class Add(Node):
     """Sum of branches: a residual connection."""
 
-    def forward(self, *values):
+    def forward(self, *values: Tensor) -> Tensor:
         total = values[0]
         for value in values[1:]:
             total = total + value
         return total
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         return tuple(_unbroadcast(rows, node.shape) for node in self.inputs)
 
-    def connect(self, units):
+    def connect(self, units: UnitMap) -> np.ndarray:
         first, *others = (units.of[node] for node in self.inputs)
         for other in others:
             units.tie(first, other)
@@ -386,37 +422,43 @@ class Add(Node):
 class Concat(Node):
     """Branches side by side along the channel axis."""
 
-    def forward(self, *values):
+    def forward(self, *values: Tensor) -> Tensor:
         return torch.cat(values, 1)
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         return torch.split(rows, [node.shape[0] for node in self.inputs], 1)
 
-    def connect(self, units):
+    def connect(self, units: UnitMap) -> np.ndarray:
         return np.concatenate([units.of[node] for node in self.inputs])
 
 
 class Embedding(Node):
     """Features as several numbers each (:mod:`sknninterp.nn.embeddings`); no linear map."""
 
-    def __init__(self, name, inputs, shape, module: nn.Module):
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[Node, ...],
+        shape: tuple[int, ...],
+        module: NumericEmbedding,
+    ):
         super().__init__(name, inputs, shape)
         self.module = module
 
-    def forward(self, value):
+    def forward(self, value: Tensor) -> Tensor:
         return self.module(value)
 
-    def transpose(self, rows, absolute=False):
+    def transpose(self, rows: Tensor, absolute: bool = False) -> tuple[Tensor, ...]:
         raise UnsupportedModuleError(
             f"{type(self.module).__name__} at {self.name!r} is not linear: read the network behind"
             " it (sknninterp.nn.embeddings.split_embedding)."
         )
 
-    def connect(self, units):
+    def connect(self, units: UnitMap) -> np.ndarray:
         return units.freeze(units.new(self.shape[0]))
 
 
-def _vjp(function, shape, rows):
+def _vjp(function: Any, shape: tuple[int, ...], rows: Tensor) -> Tensor:
     """Transpose of a linear `function` on values of `shape`, applied to `rows`."""
     with torch.enable_grad():
         x = torch.zeros((len(rows), *shape), dtype=rows.dtype, device=rows.device)
@@ -429,6 +471,6 @@ def per_axis(option: int | tuple[int, ...], n_axes: int) -> list[int]:
     return [option] * n_axes if isinstance(option, int) else list(option)
 
 
-def _unbroadcast(rows, shape):
+def _unbroadcast(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
     axes = [i + 1 for i, n in enumerate(shape) if n == 1 and rows.shape[i + 1] != 1]
     return rows.sum(axes, keepdim=True) if axes else rows

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -19,13 +22,13 @@ class FusedAdam(torch.optim.Adam):
         As `torch.optim.Adam` takes them.
     """
 
-    def __init__(self, params, **options):
+    def __init__(self, params: Iterable, **options: Any):
         super().__init__(params, fused=True, **options)
         # torch.amp.GradScaler must unscale the gradients itself: the step here knows no scale.
         self._step_supports_amp_scaling = False
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One step, as `torch.optim.Adam.step`."""
         loss = None
         if closure is not None:
@@ -36,9 +39,9 @@ class FusedAdam(torch.optim.Adam):
         return loss
 
     # torch wraps each optimizer's step in hooks and a profiler record unless it is marked as done.
-    step.hooked = True
+    step.hooked = True  # type: ignore[attr-defined]
 
-    def _step_group(self, group) -> None:
+    def _step_group(self, group: dict) -> None:
         alike: dict[tuple, list[Tensor]] = {}  # the kernel takes one device and dtype at a time
         for parameter in group["params"]:
             if parameter.grad is not None:
@@ -46,7 +49,7 @@ class FusedAdam(torch.optim.Adam):
         for parameters in alike.values():
             self._update(group, parameters)
 
-    def _update(self, group, parameters: list[Tensor]) -> None:
+    def _update(self, group: dict, parameters: list[Tensor]) -> None:
         states = [self._state_of(p, group["amsgrad"]) for p in parameters]
         steps = [s["step"] for s in states]
         torch._foreach_add_(steps, 1)

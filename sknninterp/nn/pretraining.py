@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -68,7 +69,9 @@ def pretrain(
     hybrid_epochs: tuple[int, int] = (7, 3),
     generator: Generator | None = None,
     on_epoch: Callable[[str, Epoch], None] | None = None,
-    **options,
+    keep: Callable[[dict[str, Any]], object] | None = None,
+    kept: dict[str, Any] | None = None,
+    **options: Any,
 ) -> list[PretrainedLayer]:
     """Set the weights of a network's layers, one after the other, by what their inputs are like.
 
@@ -105,6 +108,9 @@ def pretrain(
         first weights do not depend on how the batches are shuffled.
     on_epoch : callable, default=None
         Called with a layer's name and each of its epochs, also those of starts that diverge.
+    keep, kept : callable and dict, default=None
+        As :func:`sknninterp.nn.rbm_trainer.train` takes them, to go on with a pretraining that was
+        broken off.
     **options
         `momentum`, `momentum_epochs`, `weight_decay`, `n_steps`, `sample_hidden`: see
         :class:`sknninterp.nn.rbm_trainer.RBMTrainer`.
@@ -158,13 +164,19 @@ def pretrain(
     bounds = _bounds(batches) if any(_source(layer) is None for layer in layers) else None
     machines = [_machine(layer, visible, bounds, generator) for layer in layers]
     options = {"rule": rule, "lr": lr, "hybrid_epochs": hybrid_epochs, **options}
-    done = []
+    done: list[PretrainedLayer] = []
+    states = [] if kept is None else list(kept["layers"])  # of the layers that were begun
     for layer, rbm in zip(layers, machines, strict=True):
         told = None if on_epoch is None else _telling(on_epoch, layer.name)
+        watched: dict[str, Any] = {
+            "on_epoch": told,
+            "keep": None if keep is None else _keeping(keep, states, len(done)),
+            "kept": states[len(done)] if len(done) < len(states) else None,
+        }
         reading = _Reading(graph, layer.weighted.inputs[0], batches)
         try:
             with evaluation(module):
-                _, epochs = train(rbm, reading, n_epochs, on_epoch=told, **options)
+                _, epochs = train(rbm, reading, n_epochs, **watched, **options)
         except DivergenceError as error:
             raise DivergenceError(f"Layer {layer.name!r}: {error}") from error
         _set_parameters(layer, rbm)
@@ -223,17 +235,19 @@ def _check(layer: Layer) -> None:
         )
 
 
-def _machine(layer: Layer, visible: str, bounds, generator) -> BaseRBM:
+def _machine(
+    layer: Layer, visible: str, bounds: tuple[float, float] | None, generator: Generator
+) -> BaseRBM:
     """An untrained machine of a layer's shape."""
-    kind = layer.activation.kind if layer.activation is not None else None
-    hidden = _UNIT_OF.get(kind, "gaussian")
+    kind = None if layer.activation is None else layer.activation.kind
+    hidden = "gaussian" if kind is None else _UNIT_OF.get(kind, "gaussian")
     seen = _source(layer) or visible_unit(visible, *bounds, preferred=hidden).name
     node = layer.weighted
     if isinstance(node, Conv):
         rbm: BaseRBM = ConvRBM(node, seen, hidden, generator=generator)
     else:
         n_hidden, n_visible = node.weight.shape
-        factory = {"device": node.weight.device, "dtype": node.weight.dtype}
+        factory: dict[str, Any] = {"device": node.weight.device, "dtype": node.weight.dtype}
         rbm = DenseRBM(n_visible, n_hidden, seen, hidden, generator=generator, **factory)
     if node.bias is None or not node.bias.requires_grad:  # nor does the machine learn one
         fixed = torch.zeros(()) if node.bias is None else node.bias
@@ -263,7 +277,7 @@ def _bounds(batches: Iterable) -> tuple[float, float]:
     return low, high
 
 
-def _inputs(batch) -> Tensor:
+def _inputs(batch: Any) -> Tensor:
     return batch if isinstance(batch, Tensor) else batch[0]
 
 
@@ -281,8 +295,18 @@ class _Reading:
             yield values, weight
 
 
-def _telling(on_epoch, name):
+def _telling(on_epoch: Callable, name: str) -> Callable:
     return lambda epoch: on_epoch(name, epoch)
+
+
+def _keeping(keep: Callable, states: list[dict[str, Any]], number: int) -> Callable:
+    """Keep the state of a layer with those of the layers before it."""
+
+    def keep_layer(state: dict[str, Any]) -> None:
+        states[number:] = [state]
+        keep({"layers": list(states)})
+
+    return keep_layer
 
 
 @torch.no_grad()

@@ -42,3 +42,34 @@ def _seed(seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if torch.cuda.is_available():
         torch.cuda.manual_seed_all(seed)
+
+
+def random_numbers(device: torch.device | str) -> list[torch.Tensor]:
+    """State of torch's generators that a training on a device draws from.
+
+    Parameters
+    ----------
+    device : torch.device or str
+
+    Returns
+    -------
+    list of Tensor
+        Of the CPU's, and of the GPU's if it is one.
+    """
+    states = [torch.get_rng_state()]
+    if torch.device(device).type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def set_random_numbers(states: list[torch.Tensor], device: torch.device | str) -> None:
+    """Set the generators to what :func:`random_numbers` has found.
+
+    Parameters
+    ----------
+    states : list of Tensor
+    device : torch.device or str
+    """
+    torch.set_rng_state(states[0])
+    for state in states[1:]:
+        torch.cuda.set_rng_state(state, device)

@@ -13,6 +13,7 @@ Practical Guide to Training Restricted Boltzmann Machines*, 2010.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,14 @@ class BaseRBM(nn.Module):
 
     n_positions = 1
 
-    def __init__(self, weight_shape, n_visible: int, visible: str, hidden: str, **factory):
+    def __init__(
+        self,
+        weight_shape: tuple[int, ...],
+        n_visible: int,
+        visible: str,
+        hidden: str,
+        **factory: Any,
+    ):
         super().__init__()
         self.visible_unit = unit_of(visible, "visible")
         self.hidden_unit = unit_of(hidden, "hidden")
@@ -64,8 +72,9 @@ class BaseRBM(nn.Module):
         device = "cpu" if generator is None else generator.device
         parameters = (self.weight, self.bias_hidden, self.bias_visible)
         for parameter, scale in zip(parameters, scales, strict=True):
-            options = {"generator": generator, "dtype": parameter.dtype, "device": device}
-            parameter.copy_(torch.randn(parameter.shape, **options).mul_(scale))
+            shape, dtype = parameter.shape, parameter.dtype
+            drawn = torch.randn(shape, generator=generator, dtype=dtype, device=device)
+            parameter.copy_(drawn.mul_(scale))
 
     # --- the weight, in both directions ----------------------------------------------------------
 
@@ -356,13 +365,15 @@ class DenseRBM(BaseRBM):
         super().__init__(shape, n_visible, visible, hidden, device=device, dtype=dtype)
         self.reset_parameters(generator)
 
-    def project(self, v, bias=None):
+    def project(self, v: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(v, self.weight, bias)
 
-    def project_back(self, h, bias=None):
+    def project_back(self, h: Tensor, bias: Tensor | None = None) -> Tensor:
         return h @ self.weight if bias is None else torch.addmm(bias, h, self.weight)
 
-    def correlate(self, h, v, alpha, out=None, beta=1.0):
+    def correlate(
+        self, h: Tensor, v: Tensor, alpha: float, out: Tensor | None = None, beta: float = 1.0
+    ) -> Tensor:
         if out is None:  # times 0, whatever stands there is not read
             return torch.addmm(self.weight, h.t(), v, beta=0, alpha=alpha)
         if beta != 1:  # by itself: addmm's own beta makes it slow on several threads
@@ -429,14 +440,16 @@ class ConvRBM(BaseRBM):
         self.node = Conv(node.name, *ends, self, groups=node.groups, **node.options)
         self.reset_parameters(generator)
 
-    def project(self, v, bias=None):
+    def project(self, v: Tensor, bias: Tensor | None = None) -> Tensor:
         return self.node.apply(v, self.weight, bias)
 
-    def project_back(self, h, bias=None):
+    def project_back(self, h: Tensor, bias: Tensor | None = None) -> Tensor:
         found = self.node.apply_transposed(h, self.weight)
         return found if bias is None else found + bias.reshape(-1, *[1] * (h.ndim - 2))
 
-    def correlate(self, h, v, alpha, out=None, beta=1.0):
+    def correlate(
+        self, h: Tensor, v: Tensor, alpha: float, out: Tensor | None = None, beta: float = 1.0
+    ) -> Tensor:
         n_axes = v.ndim - 2
         options = {k: per_axis(o, n_axes) for k, o in self.node.options.items() if k != "padding"}
         padding = self.node.options["padding"]

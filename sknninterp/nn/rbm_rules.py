@@ -302,7 +302,9 @@ def exact_gradient(
     return Gradients(found, rbm.per_bias(a.add_(c)), rbm.per_bias(b), _error(missed, dx))
 
 
-def _hidden(rbm, v, sampled, generator):
+def _hidden(
+    rbm: BaseRBM, v: Tensor, sampled: bool, generator: Generator | None
+) -> tuple[Tensor, Tensor]:
     """Means of the hidden units, and what drives the next reconstruction: means or states."""
     inputs = rbm.hidden_input(v)
     state = rbm.hidden_unit.sample(inputs, generator) if sampled else None
@@ -310,7 +312,7 @@ def _hidden(rbm, v, sampled, generator):
     return mean, mean if state is None else state
 
 
-def _weighted(values, weight):
+def _weighted(values: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return values
     return values * weight.to(values.dtype).reshape(-1, *[1] * (values.ndim - 1))

@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 
+from sknninterp.nn.random_state import random_numbers, set_random_numbers
 from sknninterp.nn.rbm import BaseRBM
 from sknninterp.nn.rbm_rules import (
     Gradients,
@@ -186,7 +187,8 @@ class RBMTrainer:
         self.weight_decay, self.n_steps, self.persistent = weight_decay, n_steps, persistent
         self.sample_hidden, self.hybrid_epochs = sample_hidden, hybrid_epochs
         self.generator = generator
-        self.epoch, self.errors = 0, []
+        self.epoch = 0
+        self.errors: list[float] = []
         self._velocities = tuple(torch.zeros_like(p) for p in self._parameters)
         self._chain: Tensor | None = None
         self._error_before = math.nan  # learning; known after the first epoch
@@ -207,6 +209,31 @@ class RBMTrainer:
         self._velocities = tuple(v.to(device) for v in self._velocities)
         self._chain = None if self._chain is None else self._chain.to(device)
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """The training between two epochs, the machine's parameters included."""
+        return {
+            "rbm": self.rbm.state_dict(),
+            "errors": list(self.errors),
+            "error_before": self._error_before,
+            "velocities": list(self._velocities),
+            "chain": self._chain,
+            "generator": None if self.generator is None else self.generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of a trainer that was made as this one.
+
+        Parameters
+        ----------
+        state : dict
+        """
+        self.rbm.load_state_dict(state["rbm"])
+        self.errors, self._error_before = list(state["errors"]), state["error_before"]
+        self.epoch = len(self.errors)
+        self._velocities, self._chain = tuple(state["velocities"]), state["chain"]
+        if self.generator is not None:
+            self.generator.set_state(state["generator"])
 
     @property
     def _parameters(self) -> tuple[nn.Parameter, ...]:
@@ -263,7 +290,7 @@ class RBMTrainer:
         self._batches.append((error, size, batch.shape[0]))
         return error
 
-    def _gradients(self, batch, weight, **options) -> Gradients:
+    def _gradients(self, batch: Tensor, weight: Tensor | None, **options: Any) -> Gradients:
         rule = self.current_rule
         if weight is not None:
             options["weight"] = weight
@@ -320,7 +347,9 @@ class RBMTrainer:
         return error
 
 
-def _error_before_learning(errors, sizes, counts) -> float:
+def _error_before_learning(
+    errors: Sequence[Tensor], sizes: Sequence[Tensor], counts: Sequence[int]
+) -> float:
     """The first batch's, scaled as the data of the epoch are larger than it."""
     first, of_first = float(errors[0]), float(sizes[0])
     if not math.isfinite(first):
@@ -335,7 +364,7 @@ def _error_before_learning(errors, sizes, counts) -> float:
 
 def _mean(values: Sequence[Tensor], counts: Sequence[int]) -> float:
     """Mean over samples of what is a mean over each batch."""
-    stacked = torch.stack(values)
+    stacked = torch.stack(list(values))
     return float(stacked @ stacked.new_tensor(counts)) / sum(counts)
 
 
@@ -404,8 +433,10 @@ def train(
     rule: str = "reconstruction",
     lr: float | None = None,
     hybrid_epochs: tuple[int, int] = (7, 3),
-    on_epoch: Callable[[Epoch], None] | None = None,
-    **options,
+    on_epoch: Callable[[Epoch], bool | None] | None = None,
+    keep: Callable[[dict[str, Any]], object] | None = None,
+    kept: dict[str, Any] | None = None,
+    **options: Any,
 ) -> tuple[RBMTrainer, list[Epoch]]:
     """Train a machine in place.
 
@@ -422,7 +453,11 @@ def train(
     hybrid_epochs : tuple of int, default=(7, 3)
         Epochs of "cd" and of "reconstruction" in "hybrid", `n_epochs` together.
     on_epoch : callable, default=None
-        Called with each :class:`Epoch`, also those of starts that diverge.
+        Called with each :class:`Epoch`, also those of starts that diverge; True ends the training.
+    keep : callable, default=None
+        Called after each epoch with the state of the training; its tensors change in the next one.
+    kept : dict, default=None
+        Such a state, of a training that was begun in the same way: it goes on from there.
     **options
         Of :class:`RBMTrainer`.
 
@@ -455,7 +490,7 @@ def train(
     check_hybrid_epochs(rule, hybrid_epochs, n_epochs)
     first = [p.detach().clone() for p in rbm.parameters()]
     factors = _FALLBACKS if lr is None else (1.0,)
-    for factor in factors:
+    for factor in factors if kept is None else factors[factors.index(kept["factor"]) :]:
         with torch.no_grad():
             for p, value in zip(rbm.parameters(), first, strict=True):
                 p.copy_(value)
@@ -463,17 +498,33 @@ def train(
             rbm, rule, lr=lr, lr_factor=factor, hybrid_epochs=hybrid_epochs, **options
         )
         epochs: list[Epoch] = []
+        if kept is not None:
+            trainer.load_state_dict(kept["trainer"])
+            epochs = [Epoch(*epoch) for epoch in kept["epochs"]]
+            set_random_numbers(kept["random"], rbm.weight.device)
+            kept = None
         try:
-            for _ in range(n_epochs):
+            for _ in range(len(epochs), n_epochs):
                 epochs.append(train_epoch(trainer, batches))
-                if on_epoch is not None:
-                    on_epoch(epochs[-1])
+                if keep is not None:
+                    keep(_state(trainer, epochs))
+                if on_epoch is not None and on_epoch(epochs[-1]):
+                    break
         except DivergenceError:
             if factor == factors[-1]:
                 raise
         else:
             break
     return trainer, epochs
+
+
+def _state(trainer: RBMTrainer, epochs: list[Epoch]) -> dict[str, Any]:
+    return {
+        "factor": trainer.lr_factor,
+        "trainer": trainer.state_dict(),
+        "epochs": [tuple(epoch) for epoch in epochs],
+        "random": random_numbers(trainer.rbm.weight.device),
+    }
 
 
 def check_hybrid_epochs(rule: str, hybrid_epochs: tuple[int, int], n_epochs: int) -> None:

@@ -34,7 +34,7 @@ class Schedule:
     tuning_stop: float = 0.8
     min_neurons: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("pruning_rate", "n_tuned"):
             if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name}={getattr(self, name)} must not be negative.")

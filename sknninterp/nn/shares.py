@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -131,9 +131,9 @@ class _State:
 
     value: Tensor
     part: Tensor
-    total: Tensor | None = None
-    bias: Tensor | None = None
-    divisor: Tensor | None = None
+    total: Any = None
+    bias: Any = None
+    divisor: Any = None
 
     @property
     def shift(self) -> Tensor:
@@ -187,7 +187,7 @@ class Shares:
             value, self.indices[node] = node.forward_with_indices(sources[0].value)
         else:
             value = node.forward(*(s.value for s in sources))
-        if node in self.plan.rules.forwarded:
+        if isinstance(node, BatchNorm) and node in self.plan.rules.forwarded:
             return _State(value, sources[0].part * _per_channel(node.scale, node))
         if not _passes(node) or all(s.part is s.value for s in sources):
             return _State(value, value)
@@ -252,7 +252,7 @@ class Shares:
         """
         plan, found = self.plan, {}
 
-        def collect(node, rows):
+        def collect(node: Node, rows: Tensor) -> None:
             if node in self.keep:
                 rows = rows.unflatten(0, (-1, self.n_samples))
                 into = out if node is plan.source else None
@@ -266,6 +266,7 @@ class Shares:
     def _back(self, node: Node, rows: Tensor) -> tuple[Tensor, ...]:
         if node in self.factors:
             return (self._scale(rows, self.factors[node]),)
+        parts: tuple[Tensor, ...]
         if isinstance(node, MaxPool):
             parts = (node.scatter(rows, self.indices[node]),)
         elif isinstance(node, Linear):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -100,7 +101,7 @@ class StackedMLP(nn.Module):
                 for same in zip(*layers, strict=True)
             )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.weights[0])
 
     @property
@@ -155,7 +156,7 @@ class StackedMLP(nn.Module):
                 for parameter, stacked in ((layer.weight, weight), (layer.bias, bias)):
                     parameter.data = _of_one(stacked.data, number, parameter)
                     parameter.grad = None
-                    if own is not None:
+                    if own is not None and optimizer is not None:
                         own.state[parameter] = {
                             name: _of_one(value, number, parameter)
                             if _is_like(value, stacked)
@@ -208,10 +209,12 @@ def _activation_of(network: MLP) -> str | None:
     return names[kinds.pop()] if kinds else None
 
 
-def _take(parameter: Tensor, kept: Tensor, axis: int, optimizer) -> None:
+def _take(
+    parameter: Tensor, kept: Tensor, axis: int, optimizer: torch.optim.Optimizer | None
+) -> None:
     """Keep positions `kept` of each network along an axis, in place."""
 
-    def taken(values):
+    def taken(values: Tensor) -> Tensor:
         index = kept.unsqueeze(2 if axis == 1 else 1)
         shape = list(values.shape)
         shape[axis] = kept.shape[1]
@@ -226,12 +229,14 @@ def _of_one(values: Tensor, number: int, parameter: Tensor) -> Tensor:
     return own.T.contiguous() if parameter.ndim == 2 else own[0].clone()
 
 
-def _is_like(value, parameter: Tensor) -> bool:
+def _is_like(value: Any, parameter: Tensor) -> bool:
     """Whether a part of an optimizer's state belongs to each number of the parameter."""
     return isinstance(value, Tensor) and value.shape == parameter.shape
 
 
-def _replace(parameter: Tensor, change: Callable[[Tensor], Tensor], optimizer) -> None:
+def _replace(
+    parameter: Tensor, change: Callable[[Tensor], Tensor], optimizer: torch.optim.Optimizer | None
+) -> None:
     """Change a parameter and all state of its shape that the optimizer has."""
     if optimizer is not None:
         state = optimizer.state.get(parameter, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,15 @@ class StackedBatches:
         If the networks have different numbers of batches.
     """
 
-    def __init__(self, inputs, target, rows, batch_size, weight=None, generators=None):
+    def __init__(
+        self,
+        inputs: Tensor,
+        target: Tensor,
+        rows: Sequence[Tensor],
+        batch_size: int,
+        weight: Sequence[Tensor] | None = None,
+        generators: Sequence[torch.Generator] | None = None,
+    ):
         self.inputs, self.target = inputs, target
         self.rows, self.weight, self.generators = rows, weight, generators
         bounds = [batch_bounds(len(of_one), batch_size) for of_one in rows]
@@ -75,7 +83,7 @@ class StackedBatches:
         self._starts = [start for start, _ in bounds[0]]
         self._stops = np.array([[stop for _, stop in of_one] for of_one in bounds]).T
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._starts)
 
     def _ordered(self) -> tuple[Tensor, Tensor | None]:
@@ -210,7 +218,7 @@ class Backpropagation:
     loss : CrossEntropy or SquaredError
     """
 
-    def __init__(self, stack: StackedMLP, loss):
+    def __init__(self, stack: StackedMLP, loss: CrossEntropy | SquaredError):
         self.stack, self.loss = stack, loss
         self._buffers: dict[tuple, Tensor] = {}
         self._views: dict[tuple, Tensor] = {}
@@ -237,7 +245,7 @@ class Backpropagation:
         ----------
         batch : StackedBatch
         """
-        kind = self.stack.activation
+        kind = self.stack.activation or ""  # which is None without a hidden layer
         weights, biases = list(self.stack.weights), list(self.stack.biases)
         n_networks, n_samples, _ = batch.inputs.shape
         values, before = [batch.inputs], []
@@ -299,7 +307,9 @@ def train_epoch(
 
 
 @torch.no_grad()
-def mean_loss(stack: StackedMLP, batches: StackedBatches, loss) -> np.ndarray:
+def mean_loss(
+    stack: StackedMLP, batches: StackedBatches, loss: CrossEntropy | SquaredError
+) -> np.ndarray:
     """Mean loss of each network on its samples, (n_networks,).
 
     Parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import numpy as np
 import torch
 
@@ -86,6 +88,27 @@ class StackedTuner:
             for number in range(len(self.histories))
         ]
 
+    def state_dict(self) -> dict:
+        """What was removed so far, in lists and numbers."""
+        return {
+            "left": [of_all.tolist() for of_all in self._left],
+            "histories": [[astuple(removal) for removal in own] for own in self.histories],
+        }
+
+    def load_state_dict(self, stack: StackedMLP, state: dict) -> None:
+        """Go on from a state with the stack as it was at the start.
+
+        Parameters
+        ----------
+        stack : StackedMLP
+            Loses the neurons that were removed. Its weights are the caller's to set.
+        state : dict
+        """
+        self._left = [np.array(of_all) for of_all in state["left"]]
+        self.histories = [[Removal(*removal) for removal in own] for own in state["histories"]]
+        for number, left in enumerate(self._left):
+            stack.keep_neurons(number, torch.as_tensor(left, device=self._edges.device))
+
     def step(
         self,
         stack: StackedMLP,
@@ -117,7 +140,15 @@ class StackedTuner:
             if n_now:
                 self._remove(stack, epoch, number, n_now, scores, optimizer)
 
-    def _remove(self, stack, epoch, number, n_now, scores, optimizer) -> None:
+    def _remove(
+        self,
+        stack: StackedMLP,
+        epoch: int,
+        number: int,
+        n_now: int,
+        scores: np.ndarray,
+        optimizer: torch.optim.Optimizer | None,
+    ) -> None:
         """Remove the highest scores of a layer, ties at the lowest index first."""
         order = np.argsort(-scores, axis=1, kind="stable")
         left, name = self._left[number], self._names[number]

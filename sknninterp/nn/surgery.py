@@ -106,7 +106,12 @@ def _kept(units: np.ndarray, gone: np.ndarray) -> Tensor | None:
     return None if stays.all() else torch.from_numpy(np.flatnonzero(stays))
 
 
-def _cut(owner, name, cuts, optimizers) -> None:
+def _cut(
+    owner: nn.Module,
+    name: str,
+    cuts: dict[int, Tensor],
+    optimizers: Iterable[torch.optim.Optimizer],
+) -> None:
     tensor = getattr(owner, name)
     before, cut = tensor.shape, _slice(tensor.data, cuts)
     # A loss that is still held keeps the gradient's accumulator, of the old shape, alive; torch
@@ -125,7 +130,12 @@ def _slice(tensor: Tensor, cuts: dict[int, Tensor]) -> Tensor:
     return tensor
 
 
-def _cut_state(optimizer, parameter, before, cuts) -> None:
+def _cut_state(
+    optimizer: torch.optim.Optimizer,
+    parameter: Tensor,
+    before: tuple[int, ...],
+    cuts: dict[int, Tensor],
+) -> None:
     if isinstance(optimizer, torch.optim.LBFGS):  # its memory is one vector of all parameters
         if any(parameter is own for own in optimizer._params):
             optimizer.state.clear()

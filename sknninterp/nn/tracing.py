@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from inspect import Parameter, signature
 from threading import Lock, get_ident
+from typing import Any
 
 import numpy as np
 from torch import Tensor, fx, nn
@@ -25,19 +26,19 @@ class _Tracer(fx.Tracer):
 
     failed: nn.Module | None = None
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._thread = get_ident()
 
-    def is_leaf_module(self, m, module_qualified_name):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return _module_builder(m) is not None or super().is_leaf_module(m, module_qualified_name)
 
-    def getattr(self, attr, attr_val, parameter_proxy_cache):
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict) -> Any:
         if get_ident() != self._thread:
             return attr_val
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
-    def call_module(self, m, forward, args, kwargs):
+    def call_module(self, m: nn.Module, forward: Callable, args: tuple, kwargs: dict) -> Any:
         if get_ident() != self._thread:
             return forward(*args, **kwargs)
         try:
@@ -56,7 +57,7 @@ def _module_builder(module: nn.Module) -> Callable | None:
         return MODULES[NumericEmbedding]
     for cls in type(module).__mro__:
         if cls in MODULES:
-            return MODULES[cls] if type(module).forward is cls.forward else None
+            return MODULES[cls] if type(module).forward is getattr(cls, "forward", None) else None
     return None
 
 
@@ -89,7 +90,7 @@ def trace(module: nn.Module) -> fx.Graph:
             f"{type(failed).__name__}{place} cannot be read: its control flow depends on the data"
             f" or it uses something that torch.fx cannot trace ({error})."
         ) from error
-    calls.owning_module = module  # which says what may be left out
+    calls.owning_module = module  # type: ignore[assignment] # which says what may be left out
     calls.eliminate_dead_code()
     inputs = [n.name for n in calls.nodes if n.op == "placeholder" and not n.args]
     if len(inputs) != 1:
@@ -101,8 +102,9 @@ def trace(module: nn.Module) -> fx.Graph:
 
 def _is_chain(module: nn.Module) -> bool:
     """Whether it is modules that builders know, one after another."""
-    known = type(module).forward is nn.Sequential.forward
-    return known and len(module) > 0 and all(_module_builder(child) for child in module)
+    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
+        return False
+    return len(module) > 0 and all(_module_builder(child) for child in module)
 
 
 def _chain(module: nn.Module) -> fx.Graph:
@@ -118,12 +120,12 @@ def _chain(module: nn.Module) -> fx.Graph:
 class _Recorder(fx.Interpreter):
     """Runs the calls of a module and keeps every value."""
 
-    def __init__(self, module, calls):
+    def __init__(self, module: nn.Module, calls: fx.Graph):
         super().__init__(module, garbage_collect_values=False, graph=calls)
         self.extra_traceback = False
-        self.values = {}
+        self.values: dict[fx.Node, Any] = {}
 
-    def run_node(self, n):
+    def run_node(self, n: fx.Node) -> Any:
         self.latest = n
         self.values[n] = super().run_node(n)
         return self.values[n]
@@ -164,7 +166,7 @@ def build_nodes(module: nn.Module, calls: fx.Graph, values: dict) -> tuple[list[
         if fx_node.op == "output":
             break
         if fx_node.op == "placeholder" and isinstance(call.value, Tensor):
-            node = Input(fx_node.name, (), call.shape)
+            node: Node = Input(fx_node.name, (), call.shape)
         elif fx_node.op == "call_module" or (fx_node.op != "get_attr" and call.holds_tensor):
             node = call.build()
         else:  # a parameter, a size, an optional argument
@@ -198,8 +200,10 @@ class Call:
 
     def __init__(self, fx_node: fx.Node, found: dict, values: dict, root: nn.Module):
         self.fx_node, self.root = fx_node, root
+        self.target: Any = fx_node.target
         self.args, self.kwargs = fx_node.args, fx_node.kwargs
-        self.module = root.get_submodule(fx_node.target) if fx_node.op == "call_module" else None
+        called = fx_node.op == "call_module"
+        self.module: Any = root.get_submodule(str(self.target)) if called else None
         self.value = values.get(fx_node)
         self.shape = tuple(self.value.shape[1:]) if isinstance(self.value, Tensor) else ()
         self.inputs = tuple(found[n] for n in self._operands() if n in found)
@@ -207,15 +211,15 @@ class Call:
         self.name = self._unique_name({node.name for node in found.values()})
 
     def _operands(self) -> list[fx.Node]:
-        flat = []
+        flat: list = []
         for argument in (*self.args, *self.kwargs.values()):
             flat.extend(argument if isinstance(argument, (tuple, list)) else [argument])
         return [a for a in flat if isinstance(a, fx.Node)]
 
     def _unique_name(self, taken: set[str]) -> str:
-        weights = [n.target for n in self._operands() if n.op == "get_attr"]
+        weights = [str(n.target) for n in self._operands() if n.op == "get_attr"]
         name = weights[0].removesuffix(".weight") if weights else self.fx_node.name
-        name = self.fx_node.target if self.module is not None else name
+        name = self.target if self.module is not None else name
         # Of a module that is used again, fx has numbered the second use.
         name = name if name not in taken else self.fx_node.name
         return name if name not in taken else f"{name}_{len(taken)}"
@@ -223,15 +227,14 @@ class Call:
     @property
     def kind(self) -> str:
         """Name of the module's class or of the function."""
-        target = self.fx_node.target
-        named = type(self.module) if self.module is not None else target
-        return getattr(named, "__name__", str(target))
+        named = type(self.module) if self.module is not None else self.target
+        return getattr(named, "__name__", str(self.target))
 
     @property
     def label(self) -> str:
         """What it is and where, for messages."""
         if self.module is not None:
-            return f"{self.kind} at {self.fx_node.target!r}"
+            return f"{self.kind} at {self.target!r}"
         inside = [*self.fx_node.meta.get("nn_module_stack", {}).values()]
         path, cls = inside[-1] if inside else ("", type(self.root))
         return f"{self.kind} in {cls.__name__}" + (f" at {path!r}" if path else "")
@@ -249,7 +252,7 @@ class Call:
         return bool(inplace) or (self.module is None and self.kind.endswith("_"))
 
     @property
-    def head(self):
+    def head(self) -> tuple[str, tuple[Node, ...], tuple[int, ...]]:
         """What every node begins with."""
         return self.name, self.inputs, self.shape
 
@@ -259,15 +262,14 @@ class Call:
         function = self.module if self.module is not None else self._bound()
         return (lambda x: function(x.clone())) if self.in_place else function
 
-    def _bound(self):
-        target = self.fx_node.target
+    def _bound(self) -> Callable[[Tensor], Tensor]:
         args = self.resolve(self.args[1:])
         kwargs = self.resolve({k: v for k, v in self.kwargs.items() if k != "input"})
         if self.fx_node.op == "call_method":
-            return lambda x: getattr(x, target)(*args, **kwargs)
-        return lambda x: target(x, *args, **kwargs)
+            return lambda x: getattr(x, self.target)(*args, **kwargs)
+        return lambda x: self.target(x, *args, **kwargs)
 
-    def resolve(self, arguments):
+    def resolve(self, arguments: Any) -> Any:
         """Arguments with the example's value in place of what is computed (sizes)."""
         return fx.node.map_arg(arguments, self._values.__getitem__)
 
@@ -275,7 +277,7 @@ class Call:
         """Positional and keyword arguments by name."""
         return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
 
-    def parameters(self):
+    def parameters(self) -> tuple:
         """Owner and names of weight and bias, of a module or of a functional call."""
         if self.module is not None:
             return self.module, "weight", "bias"
@@ -284,10 +286,10 @@ class Call:
         bias = given.get("bias")
         return owner, name, (owner, None) if bias is None else self._attribute(bias)
 
-    def _attribute(self, argument):
+    def _attribute(self, argument: Any) -> tuple[nn.Module, str]:
         if not isinstance(argument, fx.Node) or argument.op != "get_attr":
             raise self.error("computes its weight; only a parameter as it stands is read")
-        path, _, name = argument.target.rpartition(".")
+        path, _, name = str(argument.target).rpartition(".")
         return self.root.get_submodule(path), name
 
     def build(self) -> Node:
@@ -303,12 +305,10 @@ class Call:
             raise self.error("does not keep the samples of a batch apart")
         return node
 
-    def _builder(self):
+    def _builder(self) -> Callable | None:
         if self.module is not None:
             return _module_builder(self.module)
-        return (FUNCTIONS if self.fx_node.op == "call_function" else METHODS).get(
-            self.fx_node.target
-        )
+        return (FUNCTIONS if self.fx_node.op == "call_function" else METHODS).get(self.target)
 
     def error(self, why: str) -> UnsupportedModuleError:
         """An error that says what the call is, where it is made and why it cannot be read."""

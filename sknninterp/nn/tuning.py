@@ -11,7 +11,8 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ class RisingPowerLaw:
     high: float
     exponent: float = 0.65
 
-    def cdf(self, y):
+    def cdf(self, y: np.ndarray) -> np.ndarray:
         """Cumulative distribution function."""
         share = (self.high - np.clip(y, self.low, self.high)) / (self.high - self.low)
         return 1.0 - share**self.exponent
@@ -47,10 +48,11 @@ class RisingPowerLaw:
 _SIGMOID_LIKE = {"sigmoid": 1.5, "tanh": 0.75}
 _RELU_LIKE = ("relu", "leaky_relu", "elu", "gelu", "silu")
 # Activations of one family have one target.
-_FAMILY = {**dict.fromkeys(_RELU_LIKE, "relu"), **{kind: kind for kind in _SIGMOID_LIKE}}
+_FAMILY: dict[str | None, str] = {kind: kind for kind in _SIGMOID_LIKE}
+_FAMILY.update(dict.fromkeys(_RELU_LIKE, "relu"))
 
 
-def target_distribution(activation: str, bin_range: tuple[float, float]):
+def target_distribution(activation: str, bin_range: tuple[float, float]) -> Any:
     """The distribution of pre-activations that suits an activation: mass where it is steep.
 
     Parameters
@@ -79,7 +81,7 @@ def target_distribution(activation: str, bin_range: tuple[float, float]):
     )
 
 
-def target_masses(distribution, edges: np.ndarray) -> np.ndarray:
+def target_masses(distribution: Any, edges: np.ndarray) -> np.ndarray:
     """Probability of each bin under `distribution`; the tails belong to the end bins."""
     cdf = np.asarray(distribution.cdf(edges), dtype=float)
     cdf[0], cdf[-1] = 0.0, 1.0
@@ -109,7 +111,7 @@ class KLCriterion:
     bin_range: tuple[float, float] = (-3.0, 3.0)
     histogram: str = "common"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.histogram not in ("common", "own-range"):
             raise ValueError(f"histogram={self.histogram!r} is neither 'common' nor 'own-range'.")
         low, high = self.bin_range
@@ -138,12 +140,12 @@ class KLCriterion:
         for layer in layers:
             self.target_of(layer)
 
-    def target_of(self, layer: Layer):
+    def target_of(self, layer: Layer) -> Any:
         """Target distribution of a layer."""
         kind = layer.activation.kind if layer.activation is not None else None
         return self.target(kind, layer.name)
 
-    def target(self, kind: str | None, name: str):
+    def target(self, kind: str | None, name: str) -> Any:
         """Target distribution of the layer of this name, with this kind of activation.
 
         Raises
@@ -171,7 +173,8 @@ class KLCriterion:
     def _edges(self, data: TuningData, edges: np.ndarray) -> list[Tensor]:
         if self.histogram == "common":
             return [torch.as_tensor(edges, device=data.device) for _ in data.layers]
-        low = high = None
+        low: Any = None
+        high: Any = None
         for batch in data.values([layer.pre for layer in data.layers]):
             values = batch.values
             if batch.weight is not None:
@@ -249,7 +252,7 @@ class NeuronTuner:
         self,
         schedule: Schedule,
         *,
-        target_layers="all",
+        target_layers: str | int | Sequence[str | int] = "all",
         criterion: str | Callable = "kl",
         rewind: str | int | None = None,
         seed: int = 0,
@@ -263,7 +266,7 @@ class NeuronTuner:
         self._snapshot: nn.Module | None = None
         self._graph: Graph | None = None
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         return {**self.__dict__, "_graph": None}
 
     def _read(self, module: nn.Module) -> Graph:
@@ -334,6 +337,33 @@ class NeuronTuner:
         self._totals = {n: self.schedule.total(len(v) + gone[n], n) for n, v in left.items()}
         return self
 
+    def state_dict(self) -> dict:
+        """What was removed so far, in lists, numbers and tensors."""
+        snapshot = self._snapshot
+        return {
+            "left": self._left,
+            "history": [astuple(removal) for removal in self.history],
+            "snapshot": None if snapshot is None else snapshot.state_dict(),
+        }
+
+    def load_state_dict(self, module: nn.Module, state: dict) -> None:
+        """Go on from a state with the network as it was at the start, after :meth:`start`.
+
+        Parameters
+        ----------
+        module : torch.nn.Module
+            Loses the neurons that were removed. Its weights are the caller's to set.
+        state : dict
+        """
+        gone = {name: np.setdiff1d(self._left[name], left) for name, left in state["left"].items()}
+        _remove_positions(self._read(module), gone)
+        self._left = state["left"]
+        self.history = [Removal(*removal) for removal in state["history"]]
+        self._snapshot = None
+        if state["snapshot"] is not None:
+            self._snapshot = copy.deepcopy(module)
+            self._snapshot.load_state_dict(state["snapshot"])
+
     @property
     def widths(self) -> dict[str, int]:
         return {name: len(left) for name, left in self._left.items()}
@@ -383,7 +413,14 @@ class NeuronTuner:
                 optimizer.state.clear()
         return removed
 
-    def _remove(self, module, epoch, batches, optimizers, loss) -> list[Removal]:
+    def _remove(
+        self,
+        module: nn.Module,
+        epoch: int,
+        batches: Any,
+        optimizers: Sequence[torch.optim.Optimizer],
+        loss: Callable | None,
+    ) -> list[Removal]:
         n_now = self._n_now(epoch)
         if not any(n_now.values()):
             return []
@@ -414,7 +451,9 @@ class NeuronTuner:
         }
 
 
-def _remove_positions(graph: Graph, positions: dict[str, np.ndarray], optimizers=()) -> None:
+def _remove_positions(
+    graph: Graph, positions: dict[str, np.ndarray], optimizers: Sequence[torch.optim.Optimizer] = ()
+) -> None:
     units = [
         layer.units[positions[layer.name]] for layer in graph.layers if layer.name in positions
     ]

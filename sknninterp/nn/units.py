@@ -107,16 +107,16 @@ class Bernoulli(Unit):
 
     name, low, high = "bernoulli", 0.0, 1.0
 
-    def mean(self, inputs):
+    def mean(self, inputs: Tensor) -> Tensor:
         return torch.sigmoid(inputs)
 
-    def mean_(self, inputs):
+    def mean_(self, inputs: Tensor) -> Tensor:
         return inputs.sigmoid_()
 
-    def derivative(self, mean):
+    def derivative(self, mean: Tensor) -> Tensor:
         return mean * (1 - mean)
 
-    def sample(self, inputs, generator=None):
+    def sample(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         return torch.bernoulli(torch.sigmoid(inputs), generator=generator)
 
 
@@ -125,16 +125,16 @@ class Gaussian(Unit):
 
     name = "gaussian"
 
-    def mean(self, inputs):
+    def mean(self, inputs: Tensor) -> Tensor:
         return inputs
 
-    def mean_(self, inputs):
+    def mean_(self, inputs: Tensor) -> Tensor:
         return inputs
 
-    def derivative(self, mean):
+    def derivative(self, mean: Tensor) -> Tensor:
         return torch.ones_like(mean)
 
-    def sample(self, inputs, generator=None):
+    def sample(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         return inputs + _normal_like(inputs, generator)
 
 
@@ -146,16 +146,16 @@ class ReLU(Unit):
 
     name, low = "relu", 0.0
 
-    def mean(self, inputs):
+    def mean(self, inputs: Tensor) -> Tensor:
         return torch.relu(inputs)
 
-    def mean_(self, inputs):
+    def mean_(self, inputs: Tensor) -> Tensor:
         return inputs.relu_()
 
-    def derivative(self, mean):
+    def derivative(self, mean: Tensor) -> Tensor:
         return (mean > 0).to(mean.dtype)
 
-    def sample(self, inputs, generator=None):
+    def sample(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         noise = _normal_like(inputs, generator)
         return torch.addcmul(inputs, noise, torch.sigmoid(inputs).sqrt_()).relu_()
 
@@ -165,16 +165,16 @@ class Tanh(Unit):
 
     name, low, high = "tanh", -1.0, 1.0
 
-    def mean(self, inputs):
+    def mean(self, inputs: Tensor) -> Tensor:
         return torch.tanh(inputs)
 
-    def mean_(self, inputs):
+    def mean_(self, inputs: Tensor) -> Tensor:
         return inputs.tanh_()
 
-    def derivative(self, mean):
+    def derivative(self, mean: Tensor) -> Tensor:
         return 1 - mean * mean
 
-    def sample(self, inputs, generator=None):
+    def sample(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         # (1 + tanh(S)) / 2 = sigmoid(2 S), which stays precise where tanh is near -1.
         return torch.bernoulli(torch.sigmoid(2 * inputs), generator=generator).mul_(2).sub_(1)
 

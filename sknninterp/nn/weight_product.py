@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -96,10 +97,17 @@ def _identity(graph: Graph) -> Tensor:
     return rows.to(prototype(graph.module))
 
 
-def _pull_back(graph, start: Node, stop: Node, rows: Tensor, absolute, divide=None):
+def _pull_back(
+    graph: Graph,
+    start: Node,
+    stop: Node,
+    rows: Tensor,
+    absolute: bool,
+    divide: Callable | None = None,
+) -> Tensor:
     """Rows at `start` taken back to `stop`; `divide` maps each node's rows on the way."""
 
-    def back(node, rows):
+    def back(node: Node, rows: Tensor) -> tuple[Tensor, ...]:
         return node.transpose(rows if divide is None else divide(node, rows), absolute)
 
     with torch.no_grad():
@@ -143,7 +151,7 @@ def garson(graph: Graph, variant: str = "product", max_pool: str = "error") -> T
         rows = torch.ones_like(rows)
     totals = _input_totals(graph)
 
-    def share(node, here):
+    def share(node: Node, here: Tensor) -> Tensor:
         # 0/0 = 0: a neuron whose input weights are all zero has no shares to give.
         total = totals.get(node)
         return here if total is None else torch.where(total > 0, here / total, 0.0)
@@ -261,13 +269,14 @@ def interactions(
         if rows == columns:  # each pair once
             strength[torch.ones_like(strength, dtype=torch.bool).tril()] = -torch.inf
         _keep_strongest(heap, strength, rows.start, columns.start, top)
-    pairs = [(*sorted((int(order[i]), int(order[j]))), value) for value, i, j in heap]
+    found = [(int(order[i]), int(order[j]), value) for value, i, j in heap]
+    pairs = [(min(i, j), max(i, j), value) for i, j, value in found]
     return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))
 
 
 def interaction_matrix(
     graph: Graph,
-    origins,
+    origins: Any,
     output: int | None = None,
     x: Tensor | None = None,
     block: int = 1024,
@@ -345,13 +354,15 @@ def _blocks(n: int, size: int) -> Iterator[tuple[slice, slice]]:
         yield slice(i, min(i + size, n)), slice(j, min(j + size, n))
 
 
-def _block_strength(weights, sums, rows, columns) -> Tensor:
+def _block_strength(weights: Tensor, sums: Tensor, rows: slice, columns: slice) -> Tensor:
     # sum_h min(a, b) = (sum a + sum b - |a - b|_1) / 2: a distance, for which torch has a kernel.
     distance = torch.cdist(weights[rows], weights[columns], p=1.0)
     return (sums[rows, None] + sums[None, columns] - distance) / 2
 
 
-def _keep_strongest(heap, strength: Tensor, row0: int, column0: int, top: int) -> None:
+def _keep_strongest(
+    heap: list[tuple[float, int, int]], strength: Tensor, row0: int, column0: int, top: int
+) -> None:
     values, places = strength.flatten().topk(min(top, strength.numel()))
     width = strength.shape[1]
     for value, place in zip(values.tolist(), places.tolist(), strict=True):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sknninterp.plotting._common import (
     NEUTRAL,
     PALETTE,
     SEQUENTIAL,
+    Names,
     axes_or_new,
     check_columns,
     check_count,
@@ -26,10 +29,21 @@ from sknninterp.plotting._common import (
     wrap,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _PARTS = {"train": "training", "valid": "validation", "test": "test"}
 
 
-def entropy_history(history, *, entropy="entropy", metrics=None, ax=None, title=None):
+def entropy_history(
+    history: pd.DataFrame,
+    *,
+    entropy: str = "entropy",
+    metrics: Sequence[str] | None = None,
+    ax: Sequence[Axes] | np.ndarray | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draw activation entropy over the epochs, and below it accuracies or losses.
 
     The panels lie one upon the other, with the same epochs, since two scales in one panel would
@@ -170,8 +184,15 @@ def _correlations(entropy, metric):
 
 
 def activation_map(
-    probabilities, classes=None, layers=None, *, order="class", n=None, ax=None, title=None
-):
+    probabilities: ArrayLike,
+    classes: Names | None = None,
+    layers: dict | None = None,
+    *,
+    order: str = "class",
+    n: int | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
     """Draw how often every neuron fires for every class, a row for each class.
 
     Parameters
@@ -239,7 +260,7 @@ def activation_map(
     return ax
 
 
-def _check_probabilities(probabilities):
+def _check_probabilities(probabilities) -> np.ndarray:
     probabilities = check_values(probabilities, "probabilities", (2,))
     if len(probabilities) < 2:
         raise ValueError(f"probabilities must have two classes, got shape {probabilities.shape}.")
@@ -315,7 +336,14 @@ def _label_neurons(ax, order, n_shown, n_neurons):
         integer_ticks(ax.xaxis)
 
 
-def neuron_overlap(probabilities, classes=None, *, k=10, ax=None, title=None):
+def neuron_overlap(
+    probabilities: ArrayLike,
+    classes: Names | None = None,
+    *,
+    k: int = 10,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
     """Draw how many of their representative neurons each two classes share.
 
     A class's representative neurons are those that fire more for it than, on average, for the other

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -17,13 +19,22 @@ from sknninterp.plotting._common import (
     shorten,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _NUMBERED_ROWS, _NAMED_ROWS = 16, 40
 # That of ITU-R BT.601.
 _LUMINANCE = (0.299, 0.587, 0.114)
 _CORRELATIONS = {"spearman": "Spearman's ρ", "kendall": "Kendall's τ"}
 
 
-def rank_agreement(importances, *, method="spearman", ax=None, title=None):
+def rank_agreement(
+    importances: pd.DataFrame,
+    *,
+    method: str = "spearman",
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
     """Draw how well rankings agree, in pairs: of several methods, or of one method's repeats.
 
     Parameters

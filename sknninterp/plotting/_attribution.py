@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sknninterp.plotting._common import (
     NEGATIVE,
     NEUTRAL,
     POSITIVE,
+    Names,
     axes_or_new,
     check_length,
     check_max_display,
@@ -20,21 +24,24 @@ from sknninterp.plotting._common import (
     shorten,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # Points that fall into one of this many slices of the axis would cover each other.
 _N_SLICES = 120
 _ROW_HALF_HEIGHT = 0.4
 
 
 def beeswarm(
-    values,
-    data=None,
-    feature_names=None,
+    values: ArrayLike,
+    data: ArrayLike | None = None,
+    feature_names: Names | None = None,
     *,
-    ax=None,
-    max_display=10,
-    value_label="contribution",
-    title=None,
-):
+    ax: Axes | None = None,
+    max_display: int = 10,
+    value_label: str = "contribution",
+    title: str | None = None,
+) -> Axes:
     """Draw every sample's attributions, a row of points for each feature.
 
     Features are ordered by their mean magnitude, the largest on top. Points of numeric features
@@ -96,7 +103,7 @@ def beeswarm(
     return ax
 
 
-def _check_data(data, shape):
+def _check_data(data, shape) -> np.ndarray | None:
     if data is None:
         return None
     array = data.to_numpy() if isinstance(data, pd.DataFrame) else np.asarray(data, dtype=object)
@@ -189,17 +196,17 @@ def _level_bar(ax):
 
 
 def waterfall(
-    values,
-    data=None,
-    feature_names=None,
-    base_value=None,
+    values: ArrayLike,
+    data: ArrayLike | None = None,
+    feature_names: Names | None = None,
+    base_value: float | None = None,
     *,
-    spread=None,
-    ax=None,
-    max_display=10,
-    value_label="contribution",
-    title=None,
-):
+    spread: ArrayLike | None = None,
+    ax: Axes | None = None,
+    max_display: int = 10,
+    value_label: str = "contribution",
+    title: str | None = None,
+) -> Axes:
     """Draw the attributions of one sample as horizontal bars, the largest magnitude on top.
 
     Without a base value the bars start at zero: the contributions side by side. With one, they are

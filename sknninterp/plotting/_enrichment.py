@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -16,11 +18,16 @@ from sknninterp.plotting._common import (
     legend,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _DOT_AREAS = (25, 260)
 _SMALLEST_Q = (1e-6, 1e-2)
 
 
-def enrichment_dots(table, *, ax=None, max_display=15, title=None):
+def enrichment_dots(
+    table: pd.DataFrame, *, ax: Axes | None = None, max_display: int = 15, title: str | None = None
+) -> Axes:
     """Draw which gene sets are enriched: a dot for each, as large as it has genes that count.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,9 @@ from sknninterp.plotting._common import (
     wrap,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # Yellow lines are faint on white.
 _COLORS = PALETTE[:6]
 # Shapes tell lines apart where a printer leaves out the colours.
@@ -39,15 +43,15 @@ _INTERVALS = (
 
 
 def perturbation_curves(
-    curves,
+    curves: pd.DataFrame,
     *,
-    random="random",
-    area=True,
-    ax=None,
-    value_label="score",
-    share_label="share of the features changed",
-    title=None,
-):
+    random: str = "random",
+    area: bool = True,
+    ax: Axes | None = None,
+    value_label: str = "score",
+    share_label: str = "share of the features changed",
+    title: str | None = None,
+) -> Axes:
     """Draw how a model's score changes as features are deleted or inserted by their importance.
 
     A deletion curve that falls fast, and an insertion curve that rises fast, speak for a ranking;
@@ -198,8 +202,15 @@ def _mean_height(points):
 
 
 def rank_intervals(
-    frame, *, k=None, scale="linear", ax=None, max_display=20, value_label=None, title=None
-):
+    frame: pd.DataFrame,
+    *,
+    k: int | None = None,
+    scale: str = "linear",
+    ax: Axes | None = None,
+    max_display: int = 20,
+    value_label: str | None = None,
+    title: str | None = None,
+) -> Axes:
     """Draw features with the intervals of their mean ranks, the first one on top (a forest plot).
 
     With `k`, a line ends the first k ranks, and only the features whose whole interval lies within
@@ -310,14 +321,14 @@ def _rank_axis(ax, largest, k, scale):
 
 
 def selection_paths(
-    frequencies,
+    frequencies: pd.DataFrame,
     *,
-    threshold=None,
-    ax=None,
-    max_display=8,
-    value_label="selection frequency",
-    title=None,
-):
+    threshold: float | None = None,
+    ax: Axes | None = None,
+    max_display: int = 8,
+    value_label: str = "selection frequency",
+    title: str | None = None,
+) -> Axes:
     """Draw how often each feature is selected, over the number of features that are.
 
     The features with the highest mean frequency are named; all others are thin grey lines.
@@ -377,7 +388,7 @@ def selection_paths(
     ax = axes_or_new(ax, 7, 4)
     paths = [np.column_stack([numbers, values[:, feature]]) for feature in others]
     ax.add_collection(LineCollection(paths, colors="0.8", linewidths=0.6, zorder=1))
-    handles = []
+    handles: list = []
     # The first ones are drawn last, on top of the others.
     for position in range(len(named))[::-1]:
         style = _line_style(position) | {"markevery": _marked(len(numbers), position)}

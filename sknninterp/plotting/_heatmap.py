@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sknninterp.plotting._common import (
     DIVERGING,
     PALETTE,
+    Names,
     axes_or_new,
     check_length,
     check_max_display,
@@ -20,21 +24,24 @@ from sknninterp.plotting._common import (
     wrap,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 # Hierarchical clustering needs the distance of every pair of samples.
 _MAX_CLUSTERED = 2000
 
 
 def heatmap(
-    values,
-    feature_names=None,
+    values: ArrayLike,
+    feature_names: Names | None = None,
     *,
-    order="cluster",
-    predictions=None,
-    ax=None,
-    max_display=10,
-    value_label="contribution",
-    title=None,
-):
+    order: str | ArrayLike = "cluster",
+    predictions: ArrayLike | None = None,
+    ax: Axes | None = None,
+    max_display: int = 10,
+    value_label: str = "contribution",
+    title: str | None = None,
+) -> Axes:
     """Draw attributions as a matrix: a column for each sample, a row for each feature.
 
     Features are ordered by their mean magnitude, the largest on top. The colours diverge from

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,19 @@ from sknninterp.plotting._common import (
     series_style,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def tuning_history(frame, layer_sizes, *, n_epochs=None, ax=None, title=None):
+
+def tuning_history(
+    frame: pd.DataFrame,
+    layer_sizes: dict | Sequence[int],
+    *,
+    n_epochs: int | None = None,
+    ax: Sequence[Axes] | np.ndarray | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draw how layers shrank while they were tuned, and the scores of the neurons that went.
 
     Parameters
@@ -138,7 +150,13 @@ def _finish_panel(ax, label):
     clear_spines(ax)
 
 
-def training_history(history, *, metrics=None, ax=None, title=None):
+def training_history(
+    history: pd.DataFrame,
+    *,
+    metrics: Sequence[str] | None = None,
+    ax: Axes | Sequence[Axes] | np.ndarray | None = None,
+    title: str | None = None,
+) -> Figure:
     """Draw losses and metrics over the epochs, a panel for each of them.
 
     Columns that differ only in ``train_`` and ``valid_`` share a panel.
@@ -184,7 +202,7 @@ def training_history(history, *, metrics=None, ax=None, title=None):
     check_columns(history, metrics, "history")
     if not len(metrics):
         raise ValueError("history holds no numeric column of losses or metrics to draw.")
-    panels = {}
+    panels: dict[str, list] = {}
     for column in metrics:
         panels.setdefault(column.removeprefix("train_").removeprefix("valid_"), []).append(column)
     figure, axes = panels_or_new(ax, len(panels), 4.3, 3.2)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sknninterp.plotting._common import (
     DIVERGING,
     SEQUENTIAL,
+    Names,
     axes_or_new,
     check_choice,
     check_length,
@@ -21,21 +25,25 @@ from sknninterp.plotting._common import (
     wrap,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 def image(
-    values,
-    data=None,
+    values: ArrayLike,
+    data: ArrayLike | None = None,
     *,
-    output_names=None,
-    sample_names=None,
-    signed=True,
-    scale="figure",
-    show_data=True,
-    ax=None,
-    max_display=8,
-    value_label="contribution",
-    title=None,
-):
+    output_names: Names | str | None = None,
+    sample_names: Names | None = None,
+    signed: bool = True,
+    scale: str = "figure",
+    show_data: bool = True,
+    ax: Axes | None = None,
+    max_display: int = 8,
+    value_label: str = "contribution",
+    title: str | None = None,
+) -> Figure | Axes:
     """Draw attributions of images: a row for each sample, a column for each output.
 
     Channels are added up. Signed attributions have colours that diverge from zero, which is white;
@@ -122,7 +130,7 @@ def image(
     return figure
 
 
-def _check_axes(values, output_names):
+def _check_axes(values, output_names) -> np.ndarray:
     """Return the checked values, their last axis the outputs if `output_names` is a sequence."""
     has_outputs = _is_sequence(output_names)
     values = check_values(values, "values", (4, 5) if has_outputs else (3, 4))
@@ -147,7 +155,7 @@ def _panels(values, output_names, signed):
     return np.moveaxis(values, -1, 1), outputs
 
 
-def _check_images(data, shape):
+def _check_images(data, shape) -> np.ndarray:
     """Return the images as floats of shape (n_samples, n_channels, height, width)."""
     data = check_values(data, "data", (3, 4))
     if data.shape != shape:
@@ -183,7 +191,7 @@ def _draw_panels(axes, panels, data, signed):
     )
     first = axes.shape[1] - panels.shape[1]
     for row, samples in enumerate(panels):
-        picture = None if data is None else data[row]
+        picture: Any = None if data is None else data[row]
         if first:
             draw_picture(axes[row, 0], picture)
         for column, panel in enumerate(samples):

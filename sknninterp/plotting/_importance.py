@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -19,8 +21,19 @@ from sknninterp.plotting._common import (
     legend,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-def bar(importances, *, errors=None, ax=None, max_display=10, value_label="importance", title=None):
+
+def bar(
+    importances: pd.Series | pd.DataFrame,
+    *,
+    errors: pd.Series | pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    max_display: int = 10,
+    value_label: str = "importance",
+    title: str | None = None,
+) -> Axes:
     """Draw the largest importances as horizontal bars, the largest on top.
 
     Parameters
@@ -165,14 +178,14 @@ def _draw_errors(ax, values, ends):
 
 
 def ranking(
-    frame,
+    frame: pd.DataFrame,
     *,
-    interval=None,
-    ax=None,
-    max_display=20,
-    value_label="importance",
-    title=None,
-):
+    interval: float | None = None,
+    ax: Axes | None = None,
+    max_display: int = 20,
+    value_label: str = "importance",
+    title: str | None = None,
+) -> Axes:
     """Draw a ranking with its spread over runs: a dot with an interval for each feature.
 
     Parameters

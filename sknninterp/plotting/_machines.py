@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sknninterp.plotting._common import (
     DIVERGING,
     LINE_STYLES,
+    Names,
     as_images,
     axes_or_new,
     check_choice,
@@ -38,6 +41,10 @@ from sknninterp.plotting._common import (
     write_at_tile,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 # Inches between small images, and of the text at one.
 _GAP, _TEXT = 0.06, 0.17
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -45,19 +52,19 @@ _N_MARKERS = 6
 
 
 def filters(
-    weights,
-    image_shape=None,
+    weights: ArrayLike,
+    image_shape: tuple[int, ...] | None = None,
     *,
-    n=64,
-    order="first",
-    scale="figure",
-    channels="separate",
-    filter_names=None,
-    n_columns=None,
-    ax=None,
-    value_label="weight",
-    title=None,
-):
+    n: int = 64,
+    order: str | Sequence[int] = "first",
+    scale: str = "figure",
+    channels: str = "separate",
+    filter_names: Names | None = None,
+    n_columns: int | None = None,
+    ax: Axes | None = None,
+    value_label: str = "weight",
+    title: str | None = None,
+) -> Axes:
     """Draw the weights of hidden units as small images, in colours that diverge from zero.
 
     Parameters
@@ -192,16 +199,16 @@ def _draw_filters(ax, images, n_columns, names):
 
 
 def reconstructions(
-    X,
-    reconstructed,
-    image_shape,
+    X: ArrayLike,
+    reconstructed: ArrayLike | dict,
+    image_shape: tuple[int, ...],
     *,
-    n=10,
-    labels=None,
-    difference=False,
-    ax=None,
-    title=None,
-):
+    n: int = 10,
+    labels: Names | None = None,
+    difference: bool = False,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
     """Draw images above what machines make of them, with the mean squared error of each.
 
     All pictures share one scale, from the smallest to the largest value of the originals shown;
@@ -331,7 +338,13 @@ def _name_rows(ax, machines, boxes, difference):
         ax.annotate("mean squared error", **place, **style)
 
 
-def reconstruction_error(history, ax=None, *, log=False, title=None):
+def reconstruction_error(
+    history: pd.DataFrame | dict,
+    ax: Axes | Sequence[Axes] | np.ndarray | None = None,
+    *,
+    log: bool = False,
+    title: str | None = None,
+) -> Figure:
     """Draw the reconstruction error of each epoch of the pretraining, layer by layer.
 
     The lines of a single method are its layers. The lines of several methods are the methods, in a

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sknninterp.plotting._common import (
     DIVERGING,
@@ -13,6 +15,7 @@ from sknninterp.plotting._common import (
     PALETTE,
     POSITIVE,
     SEQUENTIAL,
+    Names,
     axes_or_new,
     check_choice,
     check_count,
@@ -33,6 +36,10 @@ from sknninterp.plotting._common import (
     wrap,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _MARKED_NODES = 30
 _NUMBERED_CELLS = 200
 _MAX_RANKS = 20
@@ -41,15 +48,15 @@ _MARK = PALETTE[3]
 
 
 def score_spectrum(
-    scores,
+    scores: dict,
     *,
-    output_names=None,
-    normalize=True,
-    ax=None,
-    max_display=10,
-    value_label="influential score",
-    title=None,
-):
+    output_names: Names | str | None = None,
+    normalize: bool = True,
+    ax: Axes | Sequence[Axes] | np.ndarray | None = None,
+    max_display: int = 10,
+    value_label: str = "influential score",
+    title: str | None = None,
+) -> Figure:
     """Draw the sorted scores of the nodes of hidden layers: a panel a layer, a line an output.
 
     The curve falls from the nodes that support an output most to those that oppose it most. Each
@@ -203,18 +210,18 @@ def _label_outputs(figure, panels, lines, names, new):
 
 
 def filter_scores(
-    scores,
-    kernels=None,
+    scores: ArrayLike,
+    kernels: ArrayLike | None = None,
     *,
-    output_names=None,
-    filter_names=None,
-    signed=True,
-    scale="figure",
-    ax=None,
-    max_display=None,
-    value_label="influential score",
-    title=None,
-):
+    output_names: Names | str | None = None,
+    filter_names: Names | None = None,
+    signed: bool = True,
+    scale: str = "figure",
+    ax: Axes | None = None,
+    max_display: int | None = None,
+    value_label: str = "influential score",
+    title: str | None = None,
+) -> Axes:
     """Draw the scores of a convolutional layer's filters: a row a filter, a column an output.
 
     Signed scores have colours that diverge from zero, which is white; unsigned ones a single hue
@@ -305,7 +312,7 @@ def _check_filters(scores, output_names, filter_names, signed):
     return matrix if signed else np.abs(matrix), outputs, filters
 
 
-def _check_kernels(kernels, n_filters):
+def _check_kernels(kernels, n_filters) -> np.ndarray:
     """Return the kernels, shape (n_filters, height, width), each with a largest magnitude of 1."""
     kernels = check_values(kernels, "kernels", (3, 4))
     check_length(kernels, "kernels", n_filters, "filters")
@@ -355,16 +362,16 @@ def _draw_kernels(ax, kernels):
 
 
 def rank_distribution(
-    ranks,
+    ranks: ArrayLike,
     *,
-    names=None,
-    n_ranks=None,
-    relevant=None,
-    ax=None,
-    max_display=20,
-    value_label="rank",
-    title=None,
-):
+    names: Names | None = None,
+    n_ranks: int | None = None,
+    relevant: ArrayLike | None = None,
+    ax: Axes | None = None,
+    max_display: int = 20,
+    value_label: str = "rank",
+    title: str | None = None,
+) -> Axes:
     """Draw how often each feature has which rank: a row a feature, a column a rank.
 
     The features with the smallest mean rank are on top. The names of the truly relevant features,

@@ -68,7 +68,9 @@ def test_explainers_see_through_it(table, columns):
 def test_frames_of_polars(table):
     polars = pytest.importorskip("polars")
     table = table.astype({"stage": object}).fillna({"site": "none"})
-    frame = polars.from_dict({name: column.tolist() for name, column in table.items()}, strict=False)
+    frame = polars.from_dict(
+        {name: column.tolist() for name, column in table.items()}, strict=False
+    )
     frame = frame.with_columns(polars.col("dose").fill_nan(None))
     y = (table["age"] > 60).to_numpy()
     model = make_pipeline(

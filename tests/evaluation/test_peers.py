@@ -10,6 +10,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
+from sklearn.datasets import make_classification
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
@@ -212,3 +213,12 @@ def test_relevance_needs_rules(network):
     module = nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 3)).double()
     with pytest.raises(ValueError, match="no rule of relevance propagation for GELU, module '1'"):
         LRPExplainer(module).fit(X)
+
+
+@pytest.mark.parametrize("kind", [DeepLiftExplainer, LRPExplainer])
+def test_transform_of_two_classes_gives_the_second(kind):
+    """Which is the default, as of the explainers here."""
+    X, y = make_classification(60, 4, random_state=0)
+    network = TorchMLPClassifier((6,), max_epochs=3, random_state=0).fit(X, y)
+    explainer = kind(network).fit(X)
+    np.testing.assert_allclose(explainer.transform(X), explainer.explain(X, target=1).values)

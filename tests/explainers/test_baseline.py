@@ -31,7 +31,7 @@ def test_the_mean_is_that_of_what_the_network_sees():
 def test_base_values_are_logits_before_a_sigmoid():
     module = nn.Sequential(nn.Linear(3, 1), nn.Sigmoid()).double()
     explainer = IntegratedGradientsExplainer(module, baseline=2.0).fit(np.ones((4, 3)))
-    graph = explainer._network.read((3,))
+    graph = explainer._network().read((3,))
     assert logits_of(graph).name == "0"
     expected = 2 * module[0].weight.sum() + module[0].bias[0]
     torch.testing.assert_close(explainer._base_values(graph), expected.detach().reshape(1))

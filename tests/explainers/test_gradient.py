@@ -207,7 +207,7 @@ def test_only_what_is_asked_for_is_computed(explainer, function, networks, monke
 def test_outputs_of_each_sample(explainer, networks):
     module, X, _ = networks["torch module"]
     explainer = explainer(module).fit(X)
-    contributions = explainer._contributions(explainer._network.read((4,)))
+    contributions = explainer._contributions(explainer._network().read((4,)))
     inputs, outputs = torch.from_numpy(X[:3]), torch.tensor([[0, 2], [1, 0], [2, 2]])
     whole, found = contributions(inputs, None), contributions(inputs, outputs)
     for i, (first, second) in enumerate(outputs):
@@ -278,7 +278,7 @@ def test_baselines(which, kind, networks):
 def test_contributions_add_up_from_the_baseline(kind, networks):
     network, X, _ = networks[kind]
     explainer = IntegratedGradientsExplainer(network, baseline="mean", n_steps=300).fit(X)
-    graph = explainer._network.read(X.shape[1:])
+    graph = explainer._network().read(X.shape[1:])
     base = explainer._base_values(graph)
     dtype = base.dtype
     baseline = torch.as_tensor(explainer.baseline_[None], dtype=dtype)

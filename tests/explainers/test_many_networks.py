@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.container import ErrorbarContainer
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.datasets import load_wine
 from sklearn.feature_selection import SelectFromModel
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
@@ -213,3 +214,9 @@ def test_importance_spread_bounds_what_networks_differ(data, fitted):
         bound = explanation[chosen].importance_spread()
         assert list(bound.index) == list(X.columns)
         assert (np.std(own, 0, ddof=1) <= bound + 1e-9).all()
+
+
+def test_attributes_can_be_listed():
+    X, y = load_wine(return_X_y=True)
+    network = TorchMLPClassifier((4,), max_epochs=1, n_networks=2).fit(X, y)
+    assert {"feature_importances_", "explain"} <= set(dir(PWPExplainer(network).fit(X)))

@@ -736,6 +736,30 @@ def test_every_epoch_is_told_with_its_layer():
     assert [name for name, _ in told] == ["hidden0"] * 2 + ["hidden1"] * 2 + ["hidden2"] * 2
 
 
+@pytest.mark.parametrize("n_states", [1, 3, 4, 6])
+def test_pretraining_goes_on_from_a_state_as_if_it_had_not_been_broken_off(n_states):
+    def run(module, **options):
+        batches = [data()[place] for place in torch.arange(20).split(8)]
+        return pretrain(module, (6,), batches, rule="cd", n_epochs=2, sample_hidden=True, **options)
+
+    with torch.random.fork_rng():
+        states, module = [], network()
+        torch.manual_seed(0)
+        again = copy.deepcopy(module)
+        done = run(module, keep=lambda state: states.append(copy.deepcopy(state)))
+        after = torch.get_rng_state()
+        assert len(states) == 6
+        torch.manual_seed(0)
+        told = []
+        more = run(again, kept=states[n_states - 1], on_epoch=lambda *args: told.append(args))
+        assert torch.equal(torch.get_rng_state(), after)
+    assert len(told) == 6 - n_states
+    assert same(again.parameters(), module.parameters())
+    for one, other in zip(more, done, strict=True):
+        assert same(one.rbm.parameters(), other.rbm.parameters())
+        assert [epoch[:5] for epoch in one.epochs] == [epoch[:5] for epoch in other.epochs]
+
+
 # --- divergence ---------------------------------------------------------------------------------
 
 

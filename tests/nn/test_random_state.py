@@ -7,7 +7,7 @@ from time import sleep
 
 import torch
 
-from sknninterp.nn.random_state import own_random_numbers
+from sknninterp.nn.random_state import own_random_numbers, random_numbers, set_random_numbers
 
 
 def draw(seed):
@@ -35,3 +35,11 @@ def test_the_state_is_back_after_it():
     before = torch.get_rng_state()
     draw(0)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_random_numbers_go_on():
+    with torch.random.fork_rng():
+        states = random_numbers("cpu")
+        first = torch.rand(3)
+        set_random_numbers(states, "cpu")
+        assert torch.equal(torch.rand(3), first)

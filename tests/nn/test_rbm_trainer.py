@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -588,3 +589,44 @@ def test_hybrid_epochs_may_be_all_of_one_rule(hybrid_epochs):
     _, epochs = train(machine(), pairs(data()), 10, rule="hybrid", hybrid_epochs=hybrid_epochs)
     n_cd = hybrid_epochs[0]
     assert [e.rule for e in epochs] == ["cd"] * n_cd + ["reconstruction"] * (10 - n_cd)
+
+
+# --- going on -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_epochs", [1, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rule": "hybrid", "hybrid_epochs": (3, 2), "momentum_epochs": 2},
+        {"rule": "cd", "persistent": True, "generator": True},
+        {"rule": "reconstruction", "scale": 100, "units": ("linear", "linear")},
+    ],
+    ids=["hybrid", "chains", "rate that falls"],
+)
+def test_training_goes_on_from_a_state_as_if_it_had_not_been_broken_off(options, n_epochs):
+    units, batches = options.get("units", ()), pairs(options.get("scale", 1) * data())
+    options = {k: v for k, v in options.items() if k not in ("units", "scale")}
+
+    def run(**more):
+        own = {**options, "generator": seeded(3)} if "generator" in options else options
+        with torch.random.fork_rng():
+            torch.manual_seed(more.pop("seed", 0))
+            return train(machine(*units), batches, 5, **own, **more)
+
+    states = []
+    whole, epochs = run(keep=lambda state: states.append(copy.deepcopy(state)))
+    # Starts with a learning rate that is too large may have states too.
+    chosen = next(s for s in states[-5:] if len(s["epochs"]) == n_epochs)
+    told = []
+    again, others = run(kept=chosen, seed=1, on_epoch=told.append)
+    assert len(told) == 5 - n_epochs
+    assert [epoch[:5] for epoch in others] == [epoch[:5] for epoch in epochs]
+    assert others[:n_epochs] == epochs[:n_epochs]
+    assert same(again.rbm.parameters(), whole.rbm.parameters())
+    assert again.lr_factor == whole.lr_factor
+
+
+def test_training_ends_where_its_listener_says_so():
+    trainer, epochs = train(machine(), pairs(data()), 9, on_epoch=lambda epoch: epoch.epoch == 3)
+    assert (trainer.epoch, len(epochs)) == (3, 3)

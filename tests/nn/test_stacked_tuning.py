@@ -113,3 +113,26 @@ def test_bad_input():
         StackedTuner(StackedMLP([MLP(5, 2, ())] * 2), Schedule(5))
     with pytest.raises(ValueError, match="does not suit layer 'hidden0'"):
         StackedTuner(stack, Schedule(5), KLCriterion("sigmoid"))
+
+
+@pytest.mark.parametrize("n_epochs", [1, 3, 5])
+def test_a_tuner_goes_on_from_a_state(data, n_epochs):
+    def start():
+        networks, _ = seeded_networks(lambda: MLP(5, 2, (12, 10)).double(), range(3))
+        stack = StackedMLP(networks)
+        return stack, StackedTuner(stack, Schedule(6, pruning_rate=0.75))
+
+    judged = StackedBatches(*data, [torch.arange(60)] * 3, 20)
+    stack, tuner = start()
+    for epoch in range(1, n_epochs + 1):
+        tuner.step(stack, epoch, judged)
+    other, again = start()
+    again.load_state_dict(other, tuner.state_dict())
+    assert other.widths == stack.widths
+    other.load_state_dict(stack.state_dict())
+    for epoch in range(n_epochs + 1, 7):
+        tuner.step(stack, epoch, judged)
+        again.step(other, epoch, judged)
+    assert again.histories == tuner.histories
+    assert again.left == tuner.left
+    assert sum(map(len, tuner.histories)) == 3 * 16

@@ -635,3 +635,31 @@ def test_a_tuned_network_is_the_smaller_one_it_seems():
     small.load_state_dict(module.state_dict())
     with evaluation(module), torch.no_grad():
         assert torch.equal(module(x), small(x))
+
+
+@pytest.mark.parametrize("rewind", [None, "init", 2])
+@pytest.mark.parametrize("n_epochs", [1, 3, 5])
+def test_a_tuner_goes_on_from_a_state(rewind, n_epochs):
+    x, y = toy()
+
+    def start():
+        torch.manual_seed(0)
+        module = MLP(4, 2, (16, 8)).double()
+        schedule = Schedule(6, pruning_rate=0.75)
+        return module, NeuronTuner(schedule, rewind=rewind).start(module, (4,))
+
+    with torch.random.fork_rng():
+        module, tuner = start()
+        fit(module, tuner, n_epochs, x, y)
+        state, weights = copy.deepcopy(tuner.state_dict()), copy.deepcopy(module.state_dict())
+        other, again = start()
+    again.load_state_dict(other, state)
+    other.load_state_dict(weights)
+    assert (again.history, again.widths) == (tuner.history, tuner.widths)
+    for epoch in range(n_epochs + 1, 7):
+        for one, of_one in ((module, tuner), (other, again)):
+            of_one.step(one, epoch, [(x, y, None)])
+    assert again.history == tuner.history
+    assert len(tuner.history) == 18
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name])
