@@ -17,6 +17,8 @@ from sknninterp.explainers.explanation import Explanation
 from sknninterp.explainers.gradient import GradientXInputExplainer, IntegratedGradientsExplainer
 from sknninterp.explainers.influence import InfluentialScores
 from sknninterp.explainers.weight_product import GarsonExplainer, OldenExplainer, PWPExplainer
+from sknninterp.persistence import PersistenceError, load, save, to_onnx
+from sknninterp.reporting import report
 
 __version__ = "0.1.0"
 
@@ -36,6 +38,7 @@ __all__ = [
     "NeuronTuning",
     "OldenExplainer",
     "PWPExplainer",
+    "PersistenceError",
     "RBM",
     "RBMPretrainedMLP",
     "RBMPretrainedMLPRegressor",
@@ -46,5 +49,9 @@ __all__ = [
     "TorchMLPRegressor",
     "TorchMLPRegressorCV",
     "activation_entropy",
+    "load",
+    "report",
+    "save",
     "table_preprocessor",
+    "to_onnx",
 ]

@@ -6,8 +6,10 @@ import argparse
 import csv
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, NoReturn
 
 from sknninterp.cli._messages import CommandError
 
@@ -74,18 +76,19 @@ class Settings:
     quiet: bool = False
 
     @classmethod
-    def of(cls, arguments: argparse.Namespace, **changes) -> Settings:
+    def of(cls, arguments: argparse.Namespace, **changes: Any) -> Settings:
         """Return the settings in parsed `arguments`, with `changes`."""
         known = {field.name for field in fields(cls)}
         given = {name: value for name, value in vars(arguments).items() if name in known}
-        values = {**given, **changes}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        values: dict[str, Any] = {**given, **changes}
+        values |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+        return cls(**values)
 
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
         raise CommandError(f"{message} (see {self.prog} --help)")
 
 
@@ -112,7 +115,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_command(commands, name, help_line, description, epilog=None):
+def _add_command(
+    commands: Any, name: str, help_line: str, description: str, epilog: str | None = None
+) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=help_line,
@@ -122,7 +127,7 @@ def _add_command(commands, name, help_line, description, epilog=None):
     )
 
 
-def _add_data_options(parser):
+def _add_data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("data", type=Path, metavar="data.csv", help="the table, .csv or .csv.gz")
     data = parser.add_argument_group("the data")
     data.add_argument(
@@ -157,7 +162,7 @@ def _add_data_options(parser):
         )
 
 
-def _add_analysis_options(parser):
+def _add_analysis_options(parser: Any) -> None:
     parser = parser.add_argument_group("the analysis")
     parser.add_argument(
         "--explainer",
@@ -184,7 +189,7 @@ def _add_analysis_options(parser):
     _add_number(parser, "jobs", 1, "networks fitted at the same time")
 
 
-def _add_number(parser, name, least, text):
+def _add_number(parser: Any, name: str, least: int, text: str) -> None:
     parser.add_argument(
         f"--{name}",
         type=_whole(least),
@@ -194,7 +199,7 @@ def _add_number(parser, name, least, text):
     )
 
 
-def _add_network_options(parser):
+def _add_network_options(parser: Any) -> None:
     parser = parser.add_argument_group("the network")
     parser.add_argument(
         "--embeddings",
@@ -236,7 +241,7 @@ def _add_network_options(parser):
     )
 
 
-def _add_output_options(parser):
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
     output = parser.add_argument_group("the output")
     output.add_argument(
         "--out", type=Path, required=True, metavar="FOLDER", help="folder for the results"
@@ -303,7 +308,7 @@ def _sizes(text: str) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def _whole(least: int):
+def _whole(least: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not text.strip().lstrip("+").isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(

@@ -14,6 +14,7 @@ from sknninterp.cli._messages import CommandError
 from sknninterp.cli._problem import check_names, prepare, roles
 from sknninterp.cli._ranking import rank_features
 from sknninterp.cli._reading import check_memory, inspect_file, read_file, scan_file
+from sknninterp.cli._reporting import NO_JINJA, write_report
 from sknninterp.cli._summary import files_section, summary
 from sknninterp.cli._writing import (
     NO_MATPLOTLIB,
@@ -90,10 +91,12 @@ def _run(frame, settings, title, notes, folder):
         ranking = rank_features(problem, settings, analysis)
         files = write_tables(folder, problem, analysis, ranking)
         plots = write_plots(folder, problem, settings, analysis, ranking)
-    notes = [*problem.notes, *analysis.notes, *([] if plots else [NO_MATPLOTLIB])]
+        page = write_report(folder, problem, settings, analysis, ranking, title)
+    missing = [note for files_, note in ((plots, NO_MATPLOTLIB), (page, NO_JINJA)) if not files_]
+    notes = [*problem.notes, *analysis.notes, *missing]
     seconds = time.monotonic() - started
     record = scores_record(problem, settings, analysis, notes, seconds)
-    files |= write_scores(folder, record) | plots
+    files = page | files | write_scores(folder, record) | plots
     if not settings.quiet:
         print(summary(problem, settings, analysis, ranking, notes, title))
         print(f"\n{files_section(folder, files)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -64,11 +65,11 @@ def split(problem: Problem, settings: Settings) -> tuple[np.ndarray, np.ndarray]
     return np.sort(train), np.sort(test)
 
 
-def _stratifies_groups(groups, problem):
+def _stratifies_groups(groups: np.ndarray, problem: Problem) -> bool:
     return not problem.is_regression and len(np.unique(groups)) <= _MOST_STRATIFIED_GROUPS
 
 
-def _check_parts(problem, train, test):
+def _check_parts(problem: Problem, train: np.ndarray, test: np.ndarray) -> None:
     """Raise an error if a class is missing in one of the parts, as can happen with groups."""
     if problem.is_regression:
         return
@@ -168,7 +169,7 @@ class Configuration:
 
 def make_network(
     problem: Problem, settings: Settings, n_rows: int, configuration: Configuration, seed: int
-):
+) -> Any:
     """Return an unfitted network for `n_rows` training rows."""
     schedule = Schedule.of(n_rows, settings.max_epochs)
     kind = ANTRegressor if problem.is_regression else ANTClassifier
@@ -199,6 +200,6 @@ def make_model(
     return Pipeline([("preprocess", make_preprocessor(problem)), ("network", network)])
 
 
-def inner_network(network):
+def inner_network(network: Any) -> Any:
     """Return the estimator of this package in a fitted network."""
     return network.regressor_ if isinstance(network, TransformedTargetRegressor) else network

@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 from sklearn import metrics
 from sklearn.compose import ColumnTransformer
@@ -49,19 +51,19 @@ class Metric:
     lower_is_better: bool = False
 
 
-def _of_labels(function):
+def _of_labels(function: Callable) -> Callable:
     return lambda y, proba: function(y, proba.argmax(axis=1))
 
 
-def _of_positive(function):
+def _of_positive(function: Callable) -> Callable:
     return lambda y, proba: function(y, proba[:, 1])
 
 
-def _one_against_rest_auc(y, proba):
+def _one_against_rest_auc(y: np.ndarray, proba: np.ndarray) -> float:
     return metrics.roc_auc_score(y, proba, multi_class="ovr", labels=range(proba.shape[1]))
 
 
-def _log_loss(y, proba):
+def _log_loss(y: np.ndarray, proba: np.ndarray) -> float:
     return metrics.log_loss(y, proba, labels=range(proba.shape[1]))
 
 
@@ -174,7 +176,7 @@ class _Parts:
     X_test: np.ndarray
     y_test: np.ndarray
 
-    def score(self, model, metrics_: list[Metric]) -> dict[str, float]:
+    def score(self, model: Any, metrics_: list[Metric]) -> dict[str, float]:
         """Return the scores of a fitted model on the test part."""
         predict = getattr(model, "predict_proba", model.predict)
         prediction = predict(self.X_test)
@@ -184,7 +186,9 @@ class _Parts:
 # -- networks and baselines ----------------------------------------------------------------------
 
 
-def _fit_runs(problem, settings, configuration, parts):
+def _fit_runs(
+    problem: Problem, settings: Settings, configuration: Configuration, parts: _Parts
+) -> list[Run]:
     """Return one network for each seed."""
     seeds = range(settings.seed, settings.seed + settings.runs)
     n_rows = len(parts.y)
@@ -200,12 +204,14 @@ def _fit_runs(problem, settings, configuration, parts):
     ]
 
 
-def _fit(network, X, y):
+def _fit(network: Any, X: pd.DataFrame, y: np.ndarray) -> Any:
     with errors_of_training():
         return network.fit(X, y)
 
 
-def _fit_baselines(problem, settings, parts, notes):
+def _fit_baselines(
+    problem: Problem, settings: Settings, parts: _Parts, notes: list[str]
+) -> dict[str, dict[str, float]]:
     """Return the scores of models that a network should beat."""
     if problem.is_regression:
         models = {

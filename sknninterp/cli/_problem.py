@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -116,7 +117,7 @@ def prepare(frame: pd.DataFrame, settings: Settings, notes: Sequence[str] = ()) 
     )
 
 
-def _without_gaps(frame, settings, notes):
+def _without_gaps(frame: pd.DataFrame, settings: Settings, notes: list[str]) -> pd.DataFrame:
     """Leave out the rows without target or group."""
     for name in filter(None, (settings.target, settings.group)):
         missing = frame[name].isna()
@@ -131,7 +132,9 @@ def _without_gaps(frame, settings, notes):
 # -- the target ----------------------------------------------------------------------------------
 
 
-def _target(column, settings, notes):
+def _target(
+    column: pd.Series, settings: Settings, notes: list[str]
+) -> tuple[np.ndarray, str, list[str]]:
     """Return the target encoded, the task and the classes."""
     name, text = column.name, column.astype(str)
     labels = pd.unique(text)
@@ -159,7 +162,7 @@ def _target(column, settings, notes):
     return y, "binary" if len(classes) == 2 else "multiclass", classes
 
 
-def _is_regression(name, numbers, settings, notes):
+def _is_regression(name: str, numbers: Any, settings: Settings, notes: list[str]) -> bool:
     """Decide on the task; `numbers` are the different values, NaN where one is no number."""
     text = numbers.index[numbers.isna()]
     if settings.task == "regression":
@@ -183,7 +186,7 @@ def _is_regression(name, numbers, settings, notes):
     return quantity
 
 
-def _find_label(positive, classes, numbers, name):
+def _find_label(positive: str, classes: list[str], numbers: Any, name: str) -> str:
     """Return the class that --positive means: as it is written, or as a number."""
     if positive in classes:
         return positive
@@ -196,7 +199,7 @@ def _find_label(positive, classes, numbers, name):
     )
 
 
-def _check_size(y, classes, settings):
+def _check_size(y: np.ndarray, classes: list[str], settings: Settings) -> None:
     if len(y) < MIN_ROWS:
         raise CommandError(f"{counted(len(y), 'row')} are too few: at least {MIN_ROWS} are needed")
     if not classes:
@@ -213,7 +216,7 @@ def _check_size(y, classes, settings):
 # -- the features --------------------------------------------------------------------------------
 
 
-def _features(X, settings, notes):
+def _features(X: pd.DataFrame, settings: Settings, notes: list[str]) -> pd.DataFrame:
     """Return the feature columns that say anything, in one of two types."""
     X = _without_row_numbers(X, notes)
     empty = X.columns[X.isna().all()]
@@ -241,7 +244,7 @@ def _features(X, settings, notes):
     return X
 
 
-def _without_row_numbers(X, notes):
+def _without_row_numbers(X: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Leave out what R and pandas write before the first column."""
     if X.shape[1] and str(X.columns[0]).startswith("Unnamed: 0") and X.iloc[:, 0].is_unique:
         notes.append("The first column has no name and counts the rows: left out.")
@@ -249,7 +252,7 @@ def _without_row_numbers(X, notes):
     return X
 
 
-def _typed(column, categorical):
+def _typed(column: pd.Series, categorical: Any) -> pd.Series:
     """Return a column as numbers in float32, or as categories of strings."""
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if is_number and column.name not in categorical:
@@ -261,7 +264,7 @@ def _typed(column, categorical):
     return column.cat.rename_categories(column.cat.categories.astype(str))
 
 
-def _note_identifiers(sizes, n_rows, notes):
+def _note_identifiers(sizes: Any, n_rows: int, notes: list[str]) -> None:
     """Note columns of texts or whole numbers that are never the same twice."""
     unique = sizes.index[sizes == n_rows]
     if len(unique):
@@ -271,7 +274,7 @@ def _note_identifiers(sizes, n_rows, notes):
         )
 
 
-def _note_codes(sizes, notes):
+def _note_codes(sizes: Any, notes: list[str]) -> None:
     codes = sizes.index[sizes.between(3, _MOST_CODES)]
     if len(codes):
         notes.append(
@@ -280,7 +283,7 @@ def _note_codes(sizes, notes):
         )
 
 
-def _note_many_values(column, notes):
+def _note_many_values(column: pd.Series, notes: list[str]) -> None:
     values = column.cat.categories
     text = f"{column.name!r} has {len(values):,} different texts: "
     no_numbers = values[pd.to_numeric(values, errors="coerce").isna()]

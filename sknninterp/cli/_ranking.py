@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +40,7 @@ class Ranking:
     """
 
     table: pd.DataFrame
-    explainer: object
+    explainer: Any
 
     @property
     def by_run(self) -> pd.DataFrame:
@@ -57,7 +59,7 @@ def rank_features(problem: Problem, settings: Settings, analysis: Analysis) -> R
     return Ranking(ranking_table(problem.X.columns, importances), explainers[0])
 
 
-def ranking_table(features, importances: np.ndarray) -> pd.DataFrame:
+def ranking_table(features: Sequence[str], importances: np.ndarray) -> pd.DataFrame:
     """Summarise importances of shape (n_features, n_runs)."""
     ranks = pd.DataFrame(-importances).rank(method="min").to_numpy(int)
     n_runs = importances.shape[1]
@@ -102,7 +104,9 @@ def explain_rows(problem: Problem, analysis: Analysis, ranking: Ranking) -> pd.D
     return table
 
 
-def _row_columns(problem, analysis, rows, X):
+def _row_columns(
+    problem: Problem, analysis: Analysis, rows: np.ndarray, X: pd.DataFrame
+) -> pd.DataFrame:
     """Return what is known of each row: names, truth and prediction by the first network."""
     model = analysis.pipeline(analysis.runs[0])
     table = pd.DataFrame({"row": X.index})
@@ -119,13 +123,13 @@ def _row_columns(problem, analysis, rows, X):
     )
 
 
-def _values(X, best):
+def _values(X: pd.DataFrame, best: np.ndarray) -> list:
     """Return the cells at columns `best` of every row as text, empty where missing."""
     texts = {j: _as_text(X.iloc[:, j]) for j in np.unique(best)}
     return [texts[j][i] for i, columns in enumerate(best) for j in columns]
 
 
-def _as_text(column):
+def _as_text(column: pd.Series) -> Any:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.astype(object).where(column.notna(), "").to_numpy()
     digits = 7 if column.dtype == np.float32 else 15

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -126,7 +127,7 @@ def inspect_file(path: Path) -> TextFile:
             return _inspect(path, _OTHER_ENCODING)
 
 
-def _inspect(path, encoding):
+def _inspect(path: Path, encoding: str) -> TextFile:
     header = _first_line(path, encoding)
     unquoted = re.sub(r'"[^"]*"', "", header)
     delimiter = max(",;\t", key=unquoted.count)
@@ -154,7 +155,7 @@ def _inspect(path, encoding):
     return TextFile(path, names, delimiter, "," if comma else ".", encoding)
 
 
-def _first_line(path, encoding):
+def _first_line(path: Path, encoding: str) -> str:
     """Return the first line with anything in it."""
     opened = gzip.open if _compression(path) else open
     with opened(path, "rb") as file:
@@ -169,7 +170,7 @@ def _first_line(path, encoding):
     return line.decode(encoding)
 
 
-def _has_decimal_comma(sample):
+def _has_decimal_comma(sample: pd.DataFrame) -> bool:
     cells = pd.Series(sample.to_numpy().ravel())
     return bool(
         cells.str.fullmatch(r"[+-]?\d+,\d+").any()
@@ -186,7 +187,7 @@ def scan_file(file: TextFile, quiet: bool) -> tuple[TextFile, Scan]:
         return file, _scan(file, quiet)
 
 
-def _scan(file, quiet):
+def _scan(file: TextFile, quiet: bool) -> Scan:
     scan = Scan()
     chunk_size = max(200, _CELLS_PER_CHUNK // len(file.columns))
     with _opened(file, "Looking through the file", quiet) as handle:
@@ -214,8 +215,8 @@ def available_memory() -> int | None:
     """Return the bytes of memory that are available, or None where the system does not tell."""
     try:
         meminfo = Path("/proc/meminfo").read_text(encoding="ascii")
-        return int(re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)[1]) * 1024
-    except (OSError, TypeError):  # not Linux, or an old one
+        return int(re.findall(r"^MemAvailable:\s+(\d+) kB", meminfo, re.MULTILINE)[0]) * 1024
+    except (OSError, IndexError):  # not Linux, or an old one
         pass
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -245,7 +246,7 @@ def read_file(
     return frame
 
 
-def _read(file: TextFile, handle, **options):
+def _read(file: TextFile, handle: Any, **options: Any) -> Any:
     return pd.read_csv(
         handle,
         sep=file.delimiter,
@@ -261,7 +262,7 @@ def _read(file: TextFile, handle, **options):
     )
 
 
-def _compression(path):
+def _compression(path: Path) -> str | None:
     return "gzip" if path.suffix == ".gz" else None
 
 

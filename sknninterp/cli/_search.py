@@ -85,10 +85,11 @@ def find_configuration(problem: Problem, train: np.ndarray, settings: Settings) 
 
 def only_configuration(problem: Problem, settings: Settings) -> Configuration:
     """The first configuration, where there is no other."""
-    return Configuration(*_inputs(problem, settings)[0], settings.pruning_rates[0])
+    embedding, penalty = _inputs(problem, settings)[0]
+    return Configuration(embedding, penalty, settings.pruning_rates[0])
 
 
-def _inputs(problem, settings):
+def _inputs(problem: Problem, settings: Settings) -> list[tuple[str | None, float]]:
     """Embeddings and penalties, those first that are worth most where time is short."""
     wide = problem.X.shape[1] > MOST_EMBEDDED_COLUMNS
     embeddings = [e for e in settings.embeddings if e is None or not wide] or [None]
@@ -113,12 +114,13 @@ def search_rows(problem: Problem, train: np.ndarray, seed: int) -> np.ndarray:
 class _Trials:
     """Cross-validations one after the other, as long as there is time."""
 
-    def __init__(self, problem, rows, settings, n_trials):
+    def __init__(self, problem: Problem, rows: np.ndarray, settings: Settings, n_trials: int):
         self.problem, self.rows, self.settings = problem, rows, settings
         self.parts = folds(problem, rows, settings.seed)
         self.X, self.y = problem.X.iloc[rows], problem.y[rows]
         self.start = time.monotonic()
-        self.lines, self.n_left_out = [], 0
+        self.lines: list[dict] = []
+        self.n_left_out = 0
         self.bar = progress(what="Choosing the network", quiet=settings.quiet, total=n_trials)
 
     @property
@@ -155,7 +157,7 @@ class _Trials:
         self.lines.append({**asdict(configuration), **spread, **seconds})
         self.bar.update()
 
-    def _is_time_for(self, configuration):
+    def _is_time_for(self, configuration: Configuration) -> bool:
         if self.settings.budget is None or not self.lines:
             return True
         alike = [x["seconds"] for x in self.lines if x["embedding"] == configuration.embedding]

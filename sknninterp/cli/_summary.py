@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sknninterp.cli._arguments import Settings
 from sknninterp.cli._design import Configuration, Schedule, inner_network
-from sknninterp.cli._fitting import METRICS, Analysis, summarise
+from sknninterp.cli._fitting import METRICS, Analysis, Metric, summarise
 from sknninterp.cli._messages import counted
 from sknninterp.cli._problem import Problem
 from sknninterp.cli._ranking import Ranking
-from sknninterp.cli._search import SEARCH_SCORES
+from sknninterp.cli._search import SEARCH_SCORES, Search
 
 _WIDTH = 100
 _NAME_WIDTH = 40
@@ -70,11 +71,11 @@ def files_section(folder: Path, files: dict[str, str]) -> str:
     return _section(f"Files in {folder}", _table(rows, align="<<"))
 
 
-def _section(title, lines):
+def _section(title: str, lines: list[str]) -> str:
     return "\n".join([title, "-" * len(title), *lines])
 
 
-def _table(rows, align):
+def _table(rows: list, align: str) -> list[str]:
     """Return lines of columns, each as wide as it must be."""
     widths = [max(len(row[j]) for row in rows) for j in range(len(align))]
     return [
@@ -86,18 +87,18 @@ def _table(rows, align):
     ]
 
 
-def _wrapped(text):
+def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
-def _number(value, decimals=3):
+def _number(value: float, decimals: int = 3) -> str:
     """Return a number with so many decimals, or in three digits if it is large."""
     if abs(value) < 10:
         return f"{value:.{decimals}f}"
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.3g}"
 
 
-def _with_spread(mean, sd, decimals=3):
+def _with_spread(mean: float, sd: float, decimals: int = 3) -> str:
     if np.isnan(sd):
         return _number(mean, decimals)
     return f"{_number(mean, decimals)} ± {_number(sd, decimals)}"
@@ -106,7 +107,7 @@ def _with_spread(mean, sd, decimals=3):
 # -- sections ------------------------------------------------------------------------------------
 
 
-def _overview(problem, settings, analysis):
+def _overview(problem: Problem, settings: Settings, analysis: Analysis) -> list[str]:
     network = inner_network(analysis.runs[0].network)
     schedule = Schedule.of(len(analysis.train), settings.max_epochs)
     before, after = ("-".join(map(str, s)) for s in (settings.hidden, network.layer_sizes_))
@@ -133,7 +134,7 @@ def _overview(problem, settings, analysis):
     return _table(rows, align="<<")
 
 
-def _target_line(problem):
+def _target_line(problem: Problem) -> str:
     y, name = problem.y, problem.target
     if problem.is_regression:
         return f"{name}: mean {y.mean():.4g}, sd {y.std():.4g}, from {y.min():.4g} to {y.max():.4g}"
@@ -146,14 +147,14 @@ def _target_line(problem):
     return f"{name}: {', '.join(listed[:6])}{more}"
 
 
-def _split_line(problem, analysis):
+def _split_line(problem: Problem, analysis: Analysis) -> str:
     line = f"{len(analysis.train):,} rows for training, {len(analysis.test):,} for testing"
     if problem.groups is None:
         return line
     return f"{line}; no {problem.group_name!r} is in both"
 
 
-def _search_section(problem, analysis):
+def _search_section(problem: Problem, analysis: Analysis) -> str:
     search = analysis.search
     if search is None:
         return ""
@@ -169,7 +170,7 @@ def _search_section(problem, analysis):
     return _section(title, lines)
 
 
-def _why(search, label):
+def _why(search: Search, label: str) -> str:
     """Why this configuration, in words."""
     if search.table["mean"].argmax() == 0:
         why = "Chosen: the plainest, which nothing beat."
@@ -184,10 +185,10 @@ def _why(search, label):
     return why
 
 
-def _scores_section(problem, analysis):
+def _scores_section(problem: Problem, analysis: Analysis) -> str:
     chosen = METRICS[problem.task]
     rows = [["", *(one.label for one in chosen)]]
-    network = summarise(analysis.runs)
+    network: dict[str, Any] = summarise(analysis.runs)
     n_runs = counted(len(analysis.runs), "run")
     rows.append([f"network ({n_runs})", *(_with_spread(**network[one.key]) for one in chosen)])
     for name, scores in analysis.baselines.items():
@@ -198,7 +199,7 @@ def _scores_section(problem, analysis):
     )
 
 
-def _legend(chosen):
+def _legend(chosen: list[Metric]) -> list[str]:
     lower = " and ".join(one.label for one in chosen if one.lower_is_better)
     text = (
         f"Lower is better for {lower}, higher for the others. ± is the standard deviation over the "
@@ -210,7 +211,7 @@ def _legend(chosen):
     return _wrapped(text)
 
 
-def _ranking_section(settings, ranking):
+def _ranking_section(settings: Settings, ranking: Ranking) -> str:
     table = ranking.table.head(settings.top)
     n_features, n_runs = len(ranking.table), settings.runs
     # Shares of thousands of features are small: three digits of the largest.
@@ -232,7 +233,7 @@ def _ranking_section(settings, ranking):
     return _section(title, _table(rows, align="><>>>"))
 
 
-def _notes_section(notes):
+def _notes_section(notes: list[str]) -> str:
     lines = []
     for note in notes:
         lines += textwrap.wrap(note, _WIDTH, initial_indent="  - ", subsequent_indent="    ")
