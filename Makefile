@@ -92,7 +92,7 @@ $(PY):
 
 $(DEMO_ENV): $(REQUIREMENTS) | $(PY)
 	@echo "Installing sknninterp and what it needs into $(VENV) (PyTorch is large: about a minute) ..."
-	@$(PIP_INSTALL) -e '.[plots]'
+	@$(PIP_INSTALL) -e '.[plots,report]'
 	@touch $@
 
 # After the demo's, since two pips must not write to one environment at once (make -j).

@@ -96,7 +96,6 @@ VALID = {
     "importance_getter": ["auto", "coef_", "bogus"],
     "pretraining_epochs": [0, 1],
     "hybrid_epochs": [(1, 1), (0, 2), (0, 0)],
-    "checkpoint": [None],
     "random_state": [0, 1, None, np.random.RandomState(0)],  # noqa: NPY002
     "verbose": [0],
 }
@@ -111,6 +110,8 @@ def parameter(name: str, constraints) -> st.SearchStrategy:
     """Values of one parameter: nine in ten are of those it takes, or nearly."""
     if name == "n_jobs":  # processes take seconds
         return mostly([None, 1], [0, "bogus", 2.5])
+    if name == "checkpoint":  # no folders where the case runs
+        return mostly([None], [0, 2.5, [], True])
     if name in VALID:
         valid = st.sampled_from(VALID[name])
     elif constraints == "no_validation":

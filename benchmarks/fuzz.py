@@ -127,7 +127,8 @@ def n_rows(X) -> int:
         return 1
 
 
-def fit_and_predict(name: str, draw) -> None:
+def fitted(name: str, draw):
+    """An estimator with drawn parameters, fitted to drawn data, and the data."""
     kind = getattr(sknninterp, name)
     X, y = draw(tables())
     chosen = draw(parameters(kind._parameter_constraints))
@@ -140,7 +141,11 @@ def fit_and_predict(name: str, draw) -> None:
     more = {}
     if weight is not None and name.startswith(("Torch", "ANT", "RBMP")) and "CV" not in name:
         more = {"sample_weight": weight}
-    estimator.fit(X, y, **more)
+    return estimator.fit(X, y, **more), X
+
+
+def fit_and_predict(name: str, draw) -> None:
+    estimator, X = fitted(name, draw)
     for method in ("predict", "predict_proba", "transform"):
         if hasattr(estimator, method):
             found = getattr(estimator, method)(X)
@@ -150,6 +155,24 @@ def fit_and_predict(name: str, draw) -> None:
                 demand(np.isfinite(numbers).all(), f"{method} gives NaN or infinity")
     clone(estimator)
     repr(estimator)
+
+
+def save_and_load(draw) -> None:
+    """What is loaded predicts as what was saved; damaged files are refused."""
+    place, cut, put_in = draw(st.tuples(st.floats(0, 1), st.integers(0, 8), st.binary(max_size=8)))
+    estimator, X = fitted(draw(st.sampled_from(ESTIMATORS)), draw)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "saved"
+        sknninterp.save(estimator, path)
+        content = path.read_bytes()
+        again = sknninterp.load(path)
+        for method in ("predict_proba", "predict", "transform"):
+            if hasattr(estimator, method):
+                same = [np.asarray(getattr(e, method)(X)) for e in (estimator, again)]
+                demand(np.array_equal(*same), f"other results of {method}")
+        start = int(place * len(content))
+        path.write_bytes(content[:start] + put_in + content[start + cut :])
+        sknninterp.load(path)
 
 
 @cache
@@ -447,6 +470,7 @@ def targets() -> dict:
     found |= {name: partial(of_rankings, name) for name in OF_RANKINGS}
     found |= {name: partial(of_explanations, name) for name in OF_EXPLANATIONS}
     found |= {"recovery": of_a_truth, "enrichment": of_gene_sets, "Explanation": make_explanation}
+    found["save and load"] = save_and_load
     found["sknninterp rank"] = command
     return found
 

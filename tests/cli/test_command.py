@@ -13,7 +13,7 @@ TINY += ["--input-penalties", "0,0.3"]
 PLAIN = ["--embeddings", "none", "--input-penalties", "0"]
 FAST = ["--quiet", "--pruning-rates", "0.5", "--runs", "1", *PLAIN]
 FILES = {
-    *("ranking.csv", "explanations.csv", "scores.json"),
+    *("ranking.csv", "report.html", "explanations.csv", "scores.json"),
     *("ranking.png", "contributions.png", "training.png"),
 }
 

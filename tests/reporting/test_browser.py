@@ -291,6 +291,16 @@ def test_pictures_are_painted(opened, images):
         assert colours[:2] == [4, 5] and colours[2] > 5
 
 
+def test_what_is_not_shown_is_in_the_rest(opened, images):
+    page = opened(images)
+    rows = explain_rows(images, rank(images).order, 1000)
+    shown = texts(page, "#waterfall tbody td.number")
+    shown = [float(text.replace("−", "-")) for text in shown]
+    assert len(shown) == 17 and shown[-1] == pytest.approx(rows.sums[0], abs=1e-3)
+    page.click("#row-more")
+    assert page.locator("#waterfall tbody tr").count() == 21
+
+
 def test_missing_values_are_called_so(opened, single):
     ranking, rows = rank(single), explain_rows(single, rank(single).order, 5)
     rows.cells[0, 0] = ""
