@@ -109,8 +109,10 @@ def by_boosting(X, y, seed):
     import shap
 
     def boosting():
+        # Numbers below 0 count as missing.
+        codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
         encoded = make_column_transformer(
-            (OrdinalEncoder(), make_column_selector(dtype_exclude="number")),
+            (codes, make_column_selector(dtype_exclude="number")),
             remainder="passthrough",
             verbose_feature_names_out=False,
         )
