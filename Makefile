@@ -60,7 +60,7 @@ lint: $(TEST_ENV) ## style, formatting and the direction of imports
 	@$(PY) -m ruff format --check --quiet
 	@$(VENV)/bin/lint-imports --no-logo
 
-types: $(TEST_ENV) ## mypy, advisory
+types: $(TEST_ENV) ## mypy
 	@$(PY) -m mypy
 
 docs: $(DOCS_ENV) ## the documentation, into docs/_build/html; the examples are run

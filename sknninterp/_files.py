@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def write_atomically(path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: str | os.PathLike, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that its path holds the old content or the new one, never a part of it.
 
     The content goes to a file beside it, is flushed to the disk, and takes the place of the old

@@ -34,7 +34,7 @@ _SCHEDULE_BEYOND = (2048, 10)
 # Strong decoupled weight decay, some dropout, and half of the epochs to recover from the pruning:
 # on clinical tables of 300 to 75,000 rows these made the predictions better and the rankings
 # steadier between seeds.
-_TRAINING = {"optimizer": "adamw", "dropout": 0.2, "tuning_stop": 0.5}
+_TRAINING: dict[str, Any] = {"optimizer": "adamw", "dropout": 0.2, "tuning_stop": 0.5}
 _WEIGHT_DECAY = 1.0
 # With more columns than rows most weights stay what chance made them, unless they fade faster.
 _WEIGHT_DECAY_OF_WIDE_TABLES = 10.0

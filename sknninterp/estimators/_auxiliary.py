@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.base import clone
@@ -32,7 +33,7 @@ def fit_auxiliary(
     epochs: int | None = None,
     held_out: bool = False,
     n_jobs: int | None = None,
-    **options,
+    **options: Any,
 ) -> tuple[TorchMLPClassifier, float]:
     """Fit an auxiliary network.
 
@@ -84,14 +85,14 @@ def auxiliary_network(
     hidden: int | Sequence[int] | str | None = None,
     epochs: int | None = None,
     batch_size: int = 128,
-    **options,
+    **options: Any,
 ) -> TorchMLPClassifier:
     """An unfitted auxiliary network, for so many samples; see :func:`fit_auxiliary`."""
     if epochs is None:
         steps = math.ceil(n_samples / batch_size)
         epochs = max(PUBLISHED_EPOCHS, math.ceil(FEWEST_STEPS / steps))
     if isinstance(hidden, str):
-        layers = {"module": authors_network}
+        layers: dict[str, Any] = {"module": authors_network}
     else:
         layers = {
             "hidden_layer_sizes": max(2 * n_classes, FEWEST_UNITS) if hidden is None else hidden

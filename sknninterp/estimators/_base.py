@@ -6,20 +6,25 @@ import copy
 import math
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.model_selection import train_test_split
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from skorch.callbacks import Callback
 from skorch.utils import noop
 from torch import Tensor, nn
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.callbacks import EpochBar, LateEarlyStopping
 from sknninterp.estimators._checkpoint import NO_CHECKPOINT, checkpointed
 from sknninterp.estimators._device import draw_seed, resolve_device, seeded, threads_for
@@ -36,7 +41,7 @@ from sknninterp.nn.mlp import ACTIVATIONS
 from sknninterp.nn.optim import FusedAdam
 
 # "sgd" has Nesterov's momentum, as scikit-learn's MLP has by default.
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Callable, dict]] = {
     "adam": (FusedAdam, {}),
     "adamw": (torch.optim.AdamW, {"fused": True}),
     "sgd": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
@@ -91,32 +96,32 @@ class BaseTorchEstimator(BaseEstimator, ABC):
 
     def __init__(
         self,
-        hidden_layer_sizes,
-        activation,
-        dropout,
-        batch_norm,
-        module,
-        optimizer,
-        lr,
-        weight_decay,
-        entropy_weight,
-        numeric_embedding,
-        input_penalty,
-        n_networks,
-        bootstrap,
-        batch_size,
-        max_epochs,
-        early_stopping,
-        validation_fraction,
-        patience,
-        refit,
-        callbacks,
-        device,
-        dtype,
-        warm_start,
-        checkpoint,
-        verbose,
-        random_state,
+        hidden_layer_sizes: int | Sequence[int],
+        activation: str,
+        dropout: float,
+        batch_norm: bool,
+        module: Callable | None,
+        optimizer: str | Callable,
+        lr: float,
+        weight_decay: float,
+        entropy_weight: float,
+        numeric_embedding: str | Callable | None,
+        input_penalty: float,
+        n_networks: int,
+        bootstrap: bool,
+        batch_size: int,
+        max_epochs: int,
+        early_stopping: bool,
+        validation_fraction: float,
+        patience: int,
+        refit: bool,
+        callbacks: list | None,
+        device: str | torch.device,
+        dtype: str | None,
+        warm_start: bool,
+        checkpoint: str | os.PathLike | None,
+        verbose: int,
+        random_state: Seed,
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -172,7 +177,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     # -- fitting ---------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the network.
 
         Parameters
@@ -255,11 +260,11 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         self.n_iter_ = len(net.history)
 
     def _validate(self, X, y, reset):
-        if not reset:
-            dtype = self._network_dtype()
-        else:
-            dtypes = {None: (np.float64, np.float32), "mixed": np.float32}
+        if reset:
+            dtypes: dict = {None: (np.float64, np.float32), "mixed": np.float32}
             dtype = dtypes.get(self.dtype) or np.dtype(self.dtype)
+        else:
+            dtype = self._network_dtype()
         return self._checked(X, y, dtype=dtype, reset=reset, multi_output=True)
 
     def _checked(self, X, y="no_validation", *, reset, **options):
@@ -307,8 +312,8 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         return self.batch_size * sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
 
     def _hidden_sizes(self) -> list[int]:
-        sizes = self.hidden_layer_sizes
-        sizes = [sizes] if isinstance(sizes, Integral) else list(sizes)
+        given: Any = self.hidden_layer_sizes
+        sizes = [given] if isinstance(given, Integral) else list(given)
         if any(not isinstance(s, Integral) or s < 1 for s in sizes):
             raise ValueError(f"hidden_layer_sizes must hold integers of at least 1, got {sizes}.")
         return [int(s) for s in sizes]
@@ -335,10 +340,12 @@ class BaseTorchEstimator(BaseEstimator, ABC):
 
     def _build(self, parts: TrainingData, device, stage: str = "") -> TensorNet:
         """An untrained net."""
+        make_optimizer, options = self._optimizer()
         net = self._net_class(
             make_module(self, parts.train),
             criterion=self._net_class.loss,
-            **self._optimizer_options(),
+            optimizer=make_optimizer,
+            **{f"optimizer__{name}": value for name, value in options.items()},
             lr=self.lr,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
@@ -421,12 +428,13 @@ class BaseTorchEstimator(BaseEstimator, ABC):
         net.check_outputs(parts.train)
         return 0 if stopping is None else stopping.best_epoch_
 
-    def _optimizer_options(self) -> dict:
-        named = isinstance(self.optimizer, str)
-        optimizer, options = OPTIMIZERS[self.optimizer] if named else (self.optimizer, {})
+    def _optimizer(self) -> tuple[Callable, dict]:
+        """What makes the optimizer, and its options but for the learning rate."""
+        given = self.optimizer
+        make, options = OPTIMIZERS[given] if isinstance(given, str) else (given, {})
         if self.weight_decay:
             options = {**options, "weight_decay": self.weight_decay}
-        return {"optimizer": optimizer, **{f"optimizer__{k}": v for k, v in options.items()}}
+        return make, options
 
     def _own_callbacks(self) -> list:
         """Callbacks that the estimator needs, before the user's."""
@@ -457,10 +465,9 @@ class BaseTorchEstimator(BaseEstimator, ABC):
     @property
     def selected_features_(self) -> np.ndarray:
         """Features that the network reads: their names, or numbers where X had none."""
-        read = False
-        for module in (one.module_ for one in getattr(self, "networks_", [self])):
-            norms = InputPenalty(0.0, module, self.net_.input_shape_).norms(module)
-            read = read | (norms > 0).cpu().numpy()
+        modules = [one.module_ for one in getattr(self, "networks_", [self])]
+        norms = [InputPenalty(0.0, one, self.net_.input_shape_).norms(one) for one in modules]
+        read = np.any([(of_one > 0).cpu().numpy() for of_one in norms], axis=0)
         names = getattr(self, "feature_names_in_", np.arange(len(read)))
         return names[read]
 
@@ -490,7 +497,7 @@ class BaseTorchEstimator(BaseEstimator, ABC):
             ]
         return torch.cat(parts).to(next(self.module_.parameters()).dtype)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.three_d_array = self.module is not None

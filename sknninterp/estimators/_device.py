@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -55,7 +56,7 @@ def draw_seed(random_state: np.random.RandomState) -> int:
 
 
 @contextmanager
-def seeded(random_state: np.random.RandomState):
+def seeded(random_state: np.random.RandomState) -> Iterator[None]:
     """Torch's random numbers from a drawn seed inside the block, where other threads draw none.
 
     Parameters
@@ -67,7 +68,7 @@ def seeded(random_state: np.random.RandomState):
 
 
 @contextmanager
-def single_threaded():
+def single_threaded() -> Iterator[None]:
     """One thread inside the block, as for work side by side; torch's number is back after it."""
     threads = torch.get_num_threads()
     try:
@@ -78,7 +79,7 @@ def single_threaded():
 
 
 @contextmanager
-def threads_for(multiplications: float):
+def threads_for(multiplications: float) -> Iterator[None]:
     """One thread inside the block for small batches; torch's number is back after it.
 
     Parameters

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import _safe_indexing
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._folds import Samples, fit_samples
 from sknninterp.estimators._network import find_network
 from sknninterp.nn.activations import (
@@ -52,8 +54,8 @@ class FiringNetwork:
 
     def __init__(
         self,
-        estimator,
-        X,
+        estimator: Any,
+        X: MatrixLike,
         layers: str | int | Sequence[str],
         threshold: float | Mapping[str, float],
         verbose: int = 0,
@@ -99,7 +101,7 @@ class FiringNetwork:
         return labels
 
     def statistics(
-        self, X, target: np.ndarray, weight: np.ndarray | None, entropy: bool = False
+        self, X: MatrixLike, target: np.ndarray, weight: np.ndarray | None, entropy: bool = False
     ) -> ActivationStatistics:
         """Statistics of the neurons for each class.
 
@@ -118,13 +120,15 @@ class FiringNetwork:
         """
         n_classes = max(2, self.n_outputs)
         found = ActivationStatistics(self.neurons, n_classes, self.threshold, entropy)
-        target = torch.from_numpy(target)
-        weight = None if weight is None else torch.from_numpy(weight)
+        targets = torch.from_numpy(target)
+        weights = None if weight is None else torch.from_numpy(weight)
         for rows, inputs in self.network.batches(X, self.verbose):
-            found.add(inputs, target[rows], None if weight is None else weight[rows])
+            found.add(inputs, targets[rows], None if weights is None else weights[rows])
         return found
 
-    def read(self, X, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def read(
+        self, X: MatrixLike, probabilities: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Evidence, what it proposes, and what the network predicts.
 
         Parameters
@@ -141,9 +145,9 @@ class FiringNetwork:
         of_classes = torch.from_numpy(probabilities).to(like)
         found = []
         for _, inputs in self.network.batches(X, self.verbose):
-            evidence, outputs = network_evidence(self.neurons, inputs, of_classes, self.threshold)
-            predicted = self.network.probabilities(self.neurons.graph, outputs)
-            parts = evidence, propose(evidence, predicted), predicted
+            fired, outputs = network_evidence(self.neurons, inputs, of_classes, self.threshold)
+            own = self.network.probabilities(self.neurons.graph, outputs)
+            parts = fired, propose(fired, own), own
             found.append([part.cpu().numpy() for part in parts])
         evidence, proposed, predicted = (
             np.concatenate(parts) for parts in zip(*found, strict=True)
@@ -157,7 +161,7 @@ def encoded(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
 
 
 def read_fold(
-    estimator,
+    estimator: Any,
     seed: int | None,
     samples: Samples,
     train: np.ndarray,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.ensemble._base import _set_random_states
 from sklearn.model_selection import check_cv, train_test_split
@@ -15,6 +17,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 from torch import nn
 
+from sknninterp._typing import Seed
 from sknninterp.estimators._device import draw_seed
 from sknninterp.estimators._network import is_fitted, is_search
 
@@ -56,13 +59,13 @@ class Samples:
 # --- splitting ----------------------------------------------------------------------------------
 
 
-def is_share(cv) -> bool:
+def is_share(cv: Any) -> bool:
     """Whether `cv` is a share of the samples to hold out."""
     return isinstance(cv, Real) and not isinstance(cv, Integral)
 
 
 def choose_folds(
-    cv, estimator, samples: Samples, random_state: np.random.RandomState
+    cv: Any, estimator: Any, samples: Samples, random_state: np.random.RandomState
 ) -> list[Fold]:
     """Rows to fit an estimator on and rows that it then sees for the first time.
 
@@ -98,11 +101,30 @@ def choose_folds(
         folds = check_cv(cv, y, classifier=True).split(np.zeros((len(y), 1)), y)
     else:
         # Splits that are given count all rows.
-        folds = [[part[np.isin(part, rows)] for part in map(np.asarray, fold)] for fold in cv]
+        folds = [[part[np.isin(part, rows)] for part in fold] for fold in given_folds(cv)]
         rows = np.arange(len(samples.y))
     folds = [(rows[train], rows[test]) for train, test in folds]
     _check_folds(samples.y, np.unique(y), folds)
     return folds
+
+
+def given_folds(folds) -> list[Fold]:
+    """Splits of a `cv`, as pairs of arrays of positions.
+
+    Parameters
+    ----------
+    folds : iterable
+
+    Raises
+    ------
+    ValueError
+        If they are no such pairs.
+    """
+    try:
+        pairs = [(np.asarray(train), np.asarray(test)) for train, test in folds]
+    except TypeError as error:
+        raise ValueError(f"cv must hold pairs of training and test positions: {error}.") from error
+    return pairs
 
 
 def _check_counts(cv, y) -> None:
@@ -159,7 +181,7 @@ def draw_rows(
     resampling: str,
     share: float,
     n_samples: int,
-    labels,
+    labels: ArrayLike | None,
     random_state: np.random.RandomState,
 ) -> np.ndarray:
     """Rows of a resample, in their order.
@@ -194,7 +216,9 @@ def draw_rows(
 # --- fitting ------------------------------------------------------------------------------------
 
 
-def seeded_clone(estimator, random_state, generator: np.random.RandomState):
+def seeded_clone(
+    estimator: Any, random_state: Seed, generator: np.random.RandomState
+) -> tuple[Any, int | None]:
     """A clone to be fitted, and a seed for torch meanwhile.
 
     Parameters
@@ -217,7 +241,7 @@ def seeded_clone(estimator, random_state, generator: np.random.RandomState):
     return found, draw_seed(generator)
 
 
-def fit_samples(estimator, seed: int | None, samples: Samples):
+def fit_samples(estimator: Any, seed: int | None, samples: Samples) -> Any:
     """Fit an estimator in place, with torch's random numbers from a seed if there is one.
 
     Parameters
@@ -258,7 +282,7 @@ def _seeds_itself(estimator) -> bool:
     return all(kind.split(".")[0] in ("sknninterp", "sklearn") for kind in kinds)
 
 
-def weight_parameter(estimator) -> str | None:
+def weight_parameter(estimator: Any) -> str | None:
     """Name by which `fit` takes the samples' weights, through pipelines and searches; or None."""
     if isinstance(estimator, Pipeline):
         step, last = estimator.steps[-1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.utils.validation import _check_sample_weight
 
@@ -12,7 +15,9 @@ from sknninterp.estimators._interrupts import interrupted
 from sknninterp.estimators._stacked_fit import can_be_stacked, copy_features, fit_stacked
 
 
-def fit_networks(estimator, X: np.ndarray, y, sample_weight=None) -> list:
+def fit_networks(
+    estimator: Any, X: np.ndarray, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> list:
     """Fit `n_networks` clones of an estimator, each with one network and a seed of its own.
 
     Parameters

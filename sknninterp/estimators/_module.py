@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from sknninterp.nn.graph import evaluation
 from sknninterp.nn.mlp import MLP
 
 
-def make_module(estimator, data: TensorData) -> nn.Module:
+def make_module(estimator: Any, data: TensorData) -> nn.Module:
     """An untrained network for an estimator's training data.
 
     Parameters
@@ -39,7 +40,7 @@ def make_module(estimator, data: TensorData) -> nn.Module:
             " (sknninterp.nn.embeddings)."
         )
     if estimator.module is None:
-        module = MLP(
+        module: nn.Module = MLP(
             n_inputs,
             estimator._n_outputs,
             estimator._hidden_sizes(),

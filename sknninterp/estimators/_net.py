@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import skorch
@@ -31,7 +32,7 @@ class Batch(tuple):
 
     weight: Tensor | None
 
-    def __new__(cls, inputs, target, weight=None):
+    def __new__(cls, inputs: Tensor, target: Tensor, weight: Tensor | None = None) -> Self:
         batch = super().__new__(cls, (inputs, target))
         batch.weight = weight
         return batch
@@ -52,20 +53,22 @@ class TensorData(torch.utils.data.Dataset):
         self.target = target
         self.weight = weight
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.inputs)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]:
         return self.inputs[index], self.target[index]
 
     def select(self, index: np.ndarray) -> TensorData:
         """The samples at `index`."""
-        index = torch.as_tensor(index, device=self.inputs.device)
-        weight = None if self.weight is None else self.weight[index]
-        return TensorData(self.inputs[index], self.target[index], weight)
+        rows = torch.as_tensor(index, device=self.inputs.device)
+        weight = None if self.weight is None else self.weight[rows]
+        return TensorData(self.inputs[rows], self.target[rows], weight)
 
 
-def tensors(X, target, weight, device) -> TensorData:
+def tensors(
+    X: np.ndarray, target: np.ndarray, weight: np.ndarray | None, device: torch.device
+) -> TensorData:
     """Data on the device, the floats among them in the dtype of X.
 
     Parameters
@@ -74,9 +77,13 @@ def tensors(X, target, weight, device) -> TensorData:
     weight : ndarray of shape (n_samples,) or None
     device : torch.device
     """
-    floats = [X, target] if target.dtype.kind == "i" else [X, target.astype(X.dtype)]
-    weight = None if weight is None else torch.from_numpy(weight.astype(X.dtype)).to(device)
-    return TensorData(*(torch.from_numpy(array).to(device) for array in floats), weight)
+
+    def moved(array: np.ndarray) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    target = target if target.dtype.kind == "i" else target.astype(X.dtype)
+    weights = None if weight is None else moved(weight.astype(X.dtype))
+    return TensorData(moved(X), moved(target), weights)
 
 
 class TensorBatches:
@@ -90,7 +97,7 @@ class TensorBatches:
         self.shuffle = shuffle
         self._bounds = batch_bounds(len(data), batch_size)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._bounds)
 
     @property
@@ -170,11 +177,13 @@ class TensorNet(skorch.NeuralNet):
     def _default_callbacks(self):
         return [("epoch_timer", skorch.callbacks.EpochTimer())]
 
-    def get_split_datasets(self, X, y=None, **fit_params):
+    def get_split_datasets(
+        self, X: TrainingData, y: None = None, **fit_params: Any
+    ) -> tuple[TensorData, TensorData | None]:
         """Training and validation part, which were split before."""
         return X.train, X.valid
 
-    def get_iterator(self, dataset, training=False):
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Batches of `dataset`."""
         if isinstance(dataset, TensorData):
             size = self.batch_size if training else max(self.batch_size, EVALUATION_ROWS)
@@ -189,11 +198,13 @@ class TensorNet(skorch.NeuralNet):
         losses = losses.mean(1) if losses.ndim > 1 else losses
         return (losses * batch.weight).mean()
 
-    def precision(self):
+    def precision(self) -> AbstractContextManager:
         """Torch's mixed precision inside the block, if it is wanted."""
         if not self.mixed_precision:
             return nullcontext()
-        return torch.autocast(torch.device(self.device).type, torch.bfloat16)
+        # No cache: torch before 2.6 hands weights out in training that it cast without gradients.
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, cache_enabled=False)
 
     def training_loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Output of a batch in training, and its loss with the penalty."""
@@ -204,14 +215,14 @@ class TensorNet(skorch.NeuralNet):
             output, penalty = self.penalty(self.module_, batch[0], batch.weight)
             return output, self.batch_loss(output, batch) + penalty
 
-    def train_step_single(self, batch, **fit_params):
+    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Output and loss of a batch, and its gradients."""
         self._set_training(True)
         output, loss = self.training_loss(batch)
         loss.backward()
         return {"loss": loss, "y_pred": output}
 
-    def train_step(self, batch, **fit_params):
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """A step of the optimizer on a batch."""
         step = super().train_step(batch, **fit_params)
         self._shrink_inputs()
@@ -221,14 +232,21 @@ class TensorNet(skorch.NeuralNet):
         if self.input_penalty is not None:
             self.input_penalty(self.module_, self.optimizer_.param_groups[0]["lr"])
 
-    def validation_step(self, batch, **fit_params):
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Output and loss of a batch."""
         self._set_training(False)
         with torch.no_grad(), self.precision():
             output = self.infer(batch[0])
             return {"loss": self.batch_loss(output, batch), "y_pred": output}
 
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+    def run_single_epoch(
+        self,
+        iterator: TensorBatches | None,
+        training: bool,
+        prefix: str,
+        step_fn: Callable,
+        **fit_params: Any,
+    ) -> None:
         """One epoch of training or validation; records the mean loss."""
         if iterator is None:
             return
@@ -263,9 +281,9 @@ class TensorNet(skorch.NeuralNet):
             losses = [self.batch_loss(self.module_(batch[0]), batch) for batch in iterator]
         return torch.stack(losses).tolist()
 
-    def initialize_history(self):
+    def initialize_history(self) -> Self:
         """Start an empty history."""
-        self.lowest_losses_ = {}
+        self.lowest_losses_: dict[str, float] = {}
         return super().initialize_history()
 
     def _record_loss(self, name: str, loss: float) -> None:
@@ -275,14 +293,14 @@ class TensorNet(skorch.NeuralNet):
         self.history.record(name, loss)
         self.history.record(f"{name}_best", loss < lowest)
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net: skorch.NeuralNet, **kwargs: Any) -> None:
         """Say how much of the input penalty there is."""
         super().on_epoch_begin(net, **kwargs)
         if self.input_penalty is not None and self.penalty_rise_ is not None:
             before, n_epochs = self.penalty_rise_
             self.input_penalty.share = rise(len(self.history) - before, n_epochs)
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_epoch_end(self, net: skorch.NeuralNet, **kwargs: Any) -> None:
         """Stop at once when training diverges."""
         loss = self.history[-1, "train_loss"]
         if not np.isfinite(loss):
@@ -315,15 +333,15 @@ class ClassifierNet(ClassifierMixin, TensorNet):
     loss = CrossEntropy
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Class numbers."""
         return np.arange(self.n_outputs_)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities of the classes."""
         return softmax(super().predict_proba(X), axis=1)
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Number of the most probable class."""
         return self.predict_proba(X).argmax(1)
 

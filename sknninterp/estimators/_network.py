@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial, singledispatch
+from typing import Any
 
 import numpy as np
 import skorch
@@ -21,7 +22,9 @@ from sklearn.utils import _safe_indexing, check_array, gen_batches
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._base import BaseTorchEstimator
+from sknninterp.estimators._validation import for_torch
 from sknninterp.nn.embeddings import NumericEmbedding, split_embedding
 from sknninterp.nn.graph import Graph, prototype, read
 from sknninterp.nn.mlp import mlp_from_weights
@@ -55,7 +58,7 @@ class Network:
     steps: tuple = field(default=())
     threshold: float = 0.5
 
-    def preprocess(self, X):
+    def preprocess(self, X: Any) -> Any:
         """X as the last estimator of the pipeline gets it."""
         for _, step in self.steps:
             X = step.transform(X)
@@ -77,7 +80,7 @@ class Network:
         shape = len(origins), embedding.n_features
         return sparse.csr_matrix((np.ones(len(origins)), origins, starts), shape=shape)
 
-    def to_tensor(self, X) -> Tensor:
+    def to_tensor(self, X: MatrixLike) -> Tensor:
         """Preprocessed X as the network is read: behind its embedding, if it has one."""
         return self.embed(self.inputs(X))
 
@@ -89,7 +92,7 @@ class Network:
         with torch.no_grad():
             return embedding(inputs)
 
-    def inputs(self, X) -> Tensor:
+    def inputs(self, X: MatrixLike) -> Tensor:
         """Preprocessed X, checked, as a tensor of the network's dtype on its device."""
         like = prototype(self.module)
         dtype = like.cpu().numpy().dtype
@@ -100,11 +103,9 @@ class Network:
             array = validate_data(self.predictor, X, reset=False, dtype=dtype, accept_sparse="csr")
         else:
             array = check_array(X, dtype=dtype, accept_sparse="csr", allow_nd=True)
-        array = array.toarray() if sparse.issparse(array) else array
-        # torch takes neither negative strides nor read-only memory.
-        return torch.from_numpy(np.require(array, requirements=["C", "W"])).to(like)
+        return torch.from_numpy(for_torch(array)).to(like)
 
-    def batches(self, X, verbose: int = 0) -> Iterator[tuple[slice, Tensor]]:
+    def batches(self, X: Any, verbose: int = 0) -> Iterator[tuple[slice, Tensor]]:
         """Which rows of X, and their tensors, in turn.
 
         Parameters
@@ -129,7 +130,7 @@ class Network:
         """The first transformer or estimator that sees the user's columns."""
         return self.steps[0][1] if self.steps else self.predictor
 
-    def read(self, shape) -> Graph:
+    def read(self, shape: tuple[int, ...]) -> Graph:
         """The network behind its embedding as a graph, for samples of this shape."""
         return read(split_embedding(self.module)[1], shape)
 
@@ -188,7 +189,7 @@ def _link(graph: Graph) -> Callable[[Tensor], Tensor]:
     return torch.sigmoid if math.prod(graph.output.shape) == 1 else partial(torch.softmax, dim=1)
 
 
-def as_table(X):
+def as_table(X: Any) -> Any:
     """X in a form that rows can be taken from; frames and what they hold stay as they are."""
     if not hasattr(X, "columns"):
         return check_array(
@@ -199,7 +200,7 @@ def as_table(X):
     return X
 
 
-def known_table(estimator, X):
+def known_table(estimator: Any, X: MatrixLike) -> Any:
     """X as :func:`as_table` gives it, with the columns and the shape that `fit` has seen."""
     X = as_table(X)
     validate_data(estimator, X, reset=False, skip_check_array=True)
@@ -211,7 +212,7 @@ def known_table(estimator, X):
     return X
 
 
-def is_fitted(estimator) -> bool:
+def is_fitted(estimator: Any) -> bool:
     """Whether an estimator, pipeline, search, skorch net or module can be read as it is."""
     if isinstance(estimator, nn.Module):
         return True
@@ -221,11 +222,12 @@ def is_fitted(estimator) -> bool:
         check_is_fitted(estimator)
     except NotFittedError:
         return False
-    return True
+    # Not all versions of scikit-learn and skorch look into its last step.
+    return is_fitted(estimator[-1]) if isinstance(estimator, Pipeline) else True
 
 
 @singledispatch
-def find_network(estimator) -> Network:
+def find_network(estimator: Any) -> Network:
     """The network inside a fitted `estimator`.
 
     Raises
@@ -245,7 +247,7 @@ def find_network(estimator) -> Network:
 
 
 @singledispatch
-def single_networks(estimator) -> list:
+def single_networks(estimator: Any) -> list:
     """The same estimator with each of its networks alone.
 
     Parameters
@@ -293,7 +295,7 @@ def _(estimator: TransformedTargetRegressor) -> list:
     return copies
 
 
-def check_holds_network(estimator) -> None:
+def check_holds_network(estimator: Any) -> None:
     """Raise the error of :func:`find_network` before an unfitted `estimator` is fitted."""
     if isinstance(estimator, Pipeline):
         check_holds_network(estimator.steps[-1][1])
@@ -305,7 +307,7 @@ def check_holds_network(estimator) -> None:
         find_network(estimator)
 
 
-def is_search(estimator) -> bool:
+def is_search(estimator: Any) -> bool:
     """Whether it is a search over parameters."""
     return hasattr(estimator, "refit") and hasattr(estimator, "estimator")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils._param_validation import StrOptions
@@ -15,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._base import BaseTorchEstimator
 from sknninterp.estimators._net import ClassifierNet, RegressorNet
 
@@ -109,7 +112,13 @@ class ClassifierPart(ClassifierMixin):
 
     @available_if(_takes_chunks)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Train for one epoch on these samples.
 
         Parameters
@@ -136,7 +145,7 @@ class ClassifierPart(ClassifierMixin):
         """Logits of the mean of the probabilities of several networks, (n_networks, n, ...)."""
         return logits.log_softmax(2).logsumexp(0) - math.log(len(logits))
 
-    def decision_function(self, X):
+    def decision_function(self, X: MatrixLike) -> np.ndarray:
         """Logits.
 
         Parameters
@@ -151,7 +160,7 @@ class ClassifierPart(ClassifierMixin):
         logits = self._outputs(X).numpy()
         return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Probabilities of the classes.
 
         Parameters
@@ -165,7 +174,7 @@ class ClassifierPart(ClassifierMixin):
         """
         return torch.softmax(self._outputs(X), 1).numpy()
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """The most probable class.
 
         Parameters
@@ -204,7 +213,9 @@ class RegressorPart(RegressorMixin, MultiOutputMixin):
 
     @available_if(_takes_chunks)
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(
+        self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Self:
         """Train for one epoch on these samples.
 
         Parameters
@@ -224,7 +235,7 @@ class RegressorPart(RegressorMixin, MultiOutputMixin):
         """Mean of several networks."""
         return outputs.mean(0)
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predicted values.
 
         Parameters

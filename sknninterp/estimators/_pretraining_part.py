@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Integral, Real
+from typing import Any, Self
 
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._checkpoint import Checkpoint, Part
 from sknninterp.estimators._interrupts import interrupted
 from sknninterp.estimators._net import InputBatches, TensorData
@@ -34,11 +38,30 @@ PRETRAINING_CONSTRAINTS: dict = {
 class PretrainedPart:
     """What pretrained networks add to the plain ones: the first weights, and where from."""
 
-    _unlabeled = None
+    # Of the estimator that it is a part of.
+    warm_start: bool
+    module: Callable | None
+    batch_size: int
+    verbose: int
+    pretraining: str | None
+    pretraining_epochs: int
+    hybrid_epochs: tuple[int, int]
+    pretraining_lr: float | None
+    pretraining_momentum: tuple[float, float]
+    visible: str
+    networks_: list
     _checkpoint: Checkpoint
 
+    _unlabeled: MatrixLike | None = None
+
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, X_unlabeled=None):
+    def fit(
+        self,
+        X: MatrixLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_unlabeled: MatrixLike | None = None,
+    ) -> Self:
         """Pretrain the network's layers, then fit it.
 
         Parameters
@@ -110,7 +133,7 @@ class PretrainedPart:
 
     def _pretrain(self, module, data: TensorData, part: Part):
         machines = KeptMachines(part)
-        options = {
+        options: dict[str, Any] = {
             "rule": self.pretraining,
             "n_epochs": self.pretraining_epochs,
             "visible": self.visible,
@@ -149,9 +172,9 @@ class PretrainedPart:
         return TensorData(inputs, inputs.new_empty(len(inputs)), weight)
 
     def _checked_unlabeled(self, inputs: Tensor) -> Tensor:
-        options = {"dtype": inputs[:0].numpy(force=True).dtype, "allow_nd": self.module is not None}
+        dtype, allow_nd = inputs[:0].numpy(force=True).dtype, self.module is not None
         try:
-            X = validated(self, self._unlabeled, reset=False, **options)
+            X = validated(self, self._unlabeled, reset=False, dtype=dtype, allow_nd=allow_nd)
         except (TypeError, ValueError) as error:
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"X_unlabeled: {error}") from error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sknninterp.nn.rbm_trainer import Epoch
 
 
 @contextmanager
-def epoch_bar(verbose: int, n_epochs: int | None):
+def epoch_bar(verbose: int, n_epochs: int | None) -> Iterator[Callable[..., None]]:
     """A progress bar over epochs with the reconstruction error beside it.
 
     The block is given a function that moves it on: of an :class:`Epoch`, and of words to put

@@ -5,29 +5,33 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import chain, groupby
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.base import ClassifierMixin, _fit_context, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.metrics._scorer import get_scorer_names
 from sklearn.model_selection import check_cv
-from sklearn.utils import _safe_indexing, check_array, check_random_state, get_tags
+from sklearn.utils import Tags, _safe_indexing, check_array, check_random_state, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._device import draw_seed, single_threaded
-from sknninterp.estimators._folds import seeded_clone
+from sknninterp.estimators._folds import given_folds, seeded_clone
 from sknninterp.estimators._network import as_table, known_table
 from sknninterp.estimators._stacked_fit import OWN, can_be_stacked, fit_stacked
 
 
-def best_has(method: str):
+def best_has(method: str) -> Callable[[Any], bool]:
     """Whether the refitted network has a method, as `available_if` asks.
 
     Parameters
@@ -46,6 +50,16 @@ class Search(ABC):
 
     Classes that inherit it say which, in `_candidates`, and what is simpler, in `_complexity`.
     """
+
+    # Parameters that all have.
+    estimator: Any
+    cv: Any
+    n_repeats: int
+    scoring: str | Callable | None
+    refit: bool
+    one_standard_error: bool
+    n_jobs: int | None
+    random_state: Seed
 
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict", "set_params"]), None],
@@ -74,7 +88,7 @@ class Search(ABC):
     # -- fitting ---------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, groups=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
         """Train a network for each candidate, fold and repeat, and the best one on all samples.
 
         Parameters
@@ -103,7 +117,7 @@ class Search(ABC):
         check_consistent_length(X, y)
         candidates = self._candidates()
         splitter = check_cv(self.cv, y, classifier=is_classifier(self))
-        folds = [tuple(map(np.asarray, fold)) for fold in splitter.split(X, y, groups)]
+        folds = given_folds(list(splitter.split(X, y, groups)))
         if self.one_standard_error and len(folds) < 2:
             raise ValueError("one_standard_error needs two folds at least; cv has one.")
         random_state = check_random_state(self.random_state)
@@ -116,8 +130,8 @@ class Search(ABC):
             for seed in seeds
             for fold in folds
         ]
-        found = self._evaluate(candidates, fits, X, y)
-        found = np.reshape(found, (len(candidates), len(seeds) * len(folds), 3))
+        scored = self._evaluate(candidates, fits, X, y)
+        found = np.reshape(scored, (len(candidates), len(seeds) * len(folds), 3))
         self._note(candidates, found, len(folds))
         if self.refit:
             start = time.perf_counter()
@@ -144,8 +158,7 @@ class Search(ABC):
         return found[0]
 
     def _network(self, parameters: dict, seed: int | None):
-        random_state = None if seed is None else np.random.RandomState(seed)
-        network, _ = seeded_clone(self._base, seed, random_state)
+        network, _ = seeded_clone(self._base, seed, np.random.RandomState(seed))
         return network.set_params(**parameters)
 
     def _trial(self, candidate: dict, seed: int | None):
@@ -166,7 +179,7 @@ class Search(ABC):
             delayed(_evaluate)([fits[i] for i in task], X, y, self.scorer_, n_jobs > 1)
             for task in tasks
         )
-        found = [None] * len(fits)
+        found: list = [None] * len(fits)
         for task, part in zip(tasks, parts, strict=True):
             for number, values in zip(task, part, strict=True):
                 found[number] = values
@@ -195,8 +208,8 @@ class Search(ABC):
             of_folds = scores[best].reshape(-1, n_folds).mean(0)
             least = means[best] - of_folds.std(ddof=1) / np.sqrt(n_folds)
             enough = np.flatnonzero(means >= least)  # none where there are no scores
-            best = min(enough, key=lambda i: self._complexity(candidates[i]), default=best)
-        self.best_index_, self.best_score_ = int(best), float(means[best])
+            best = int(min(enough, key=lambda i: self._complexity(candidates[i]), default=best))
+        self.best_index_, self.best_score_ = best, float(means[best])
         self.best_params_ = candidates[best]
 
     # -- prediction ------------------------------------------------------------------------------
@@ -207,7 +220,7 @@ class Search(ABC):
         return self.best_estimator_, known_table(self, X)
 
     @available_if(best_has("predict"))
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """Predictions of the network with the best parameters.
 
         Parameters
@@ -222,7 +235,7 @@ class Search(ABC):
         return network.predict(X)
 
     @available_if(best_has("predict"))
-    def score(self, X, y):
+    def score(self, X: MatrixLike, y: ArrayLike) -> float:
         """Score of the network with the best parameters, by `scoring`.
 
         Parameters
@@ -237,10 +250,10 @@ class Search(ABC):
         network, X = self._best(X)
         return self.scorer_(network, X, y)
 
-    def __sklearn_is_fitted__(self):
+    def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "cv_results_")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags, of_base = super().__sklearn_tags__(), get_tags(self._base)
         for name in ("classifier_tags", "regressor_tags", "target_tags", "input_tags"):
             setattr(tags, name, getattr(of_base, name))
@@ -251,13 +264,13 @@ class ClassifierSearch(ClassifierMixin):
     """What searches for classifiers have besides."""
 
     @property
-    def classes_(self):
+    def classes_(self) -> np.ndarray:
         """Labels."""
         check_is_fitted(self, "best_estimator_")
         return self.best_estimator_.classes_
 
     @available_if(best_has("predict_proba"))
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Class probabilities of the network with the best parameters.
 
         Parameters
@@ -273,7 +286,9 @@ class ClassifierSearch(ClassifierMixin):
         return network.predict_proba(X)
 
 
-def unlike_numbers(values, name: str, low: float, high: float) -> list[float]:
+def unlike_numbers(
+    values: Sequence[float] | np.ndarray, name: str, low: float, high: float
+) -> list[float]:
     """A search's list of numbers, checked.
 
     Parameters

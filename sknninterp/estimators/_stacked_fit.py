@@ -6,8 +6,10 @@ import copy
 import math
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples
 from torch import Tensor
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._base import OPTIMIZERS, BaseTorchEstimator
 from sknninterp.estimators._checkpoint import NO_CHECKPOINT, Checkpoint, Part
 from sknninterp.estimators._device import resolve_device, threads_for
@@ -55,7 +58,7 @@ _FIXED_EMBEDDINGS = (None, "piecewise", "spline")
 OWN = ("random_state", "pruning_rate", "input_penalty")
 
 
-def can_be_stacked(estimator) -> bool:
+def can_be_stacked(estimator: Any) -> bool:
     """Whether a stack trains such an estimator, or pipeline, as its own `fit` does.
 
     Parameters
@@ -92,7 +95,13 @@ def can_be_stacked(estimator) -> bool:
     )
 
 
-def fit_stacked(estimators, X, y, rows=None, checkpoint: Checkpoint = NO_CHECKPOINT) -> None:
+def fit_stacked(
+    estimators: Sequence,
+    X: MatrixLike,
+    y: Any,
+    rows: Sequence[np.ndarray] | None = None,
+    checkpoint: Checkpoint = NO_CHECKPOINT,
+) -> None:
     """Fit estimators that differ in their seeds, pruning rates and samples alone.
 
     Parameters
@@ -122,11 +131,11 @@ def fit_stacked(estimators, X, y, rows=None, checkpoint: Checkpoint = NO_CHECKPO
         _fit_on(estimators, [(X, np.asarray(y)[own], own) for own in rows], checkpoint)
         return
     _check_alike([pipeline.steps[-1][1] for pipeline in estimators])
-    tables = defaultdict(list)
+    by_table = defaultdict(list)
     for number, (pipeline, own) in enumerate(zip(estimators, rows, strict=True)):
-        tables[_table_of(pipeline, own) or number].append((pipeline, own))
+        by_table[_table_of(pipeline, own) or number].append((pipeline, own))
     n_at_once = max(1, _TABLES_BYTES // (8 * math.prod(np.shape(X))))
-    tables = list(tables.values())
+    tables = list(by_table.values())
     for start in range(0, len(tables), n_at_once):
         _fit_pipelines(tables[start : start + n_at_once], X, y)
 
@@ -141,7 +150,7 @@ def _table_of(pipeline, rows) -> tuple | None:
 def _fit_pipelines(tables, X, y) -> None:
     """Fit pipelines, listed by the table that their first steps make of their samples."""
     # By the number of columns, which may depend on the samples.
-    alike = defaultdict(lambda: ([], []))
+    alike: dict[int, tuple[list, list]] = defaultdict(lambda: ([], []))
     for pipelines in tables:
         first, own = pipelines[0]
         of_X, of_y = _safe_indexing(X, own), _safe_indexing(y, own)
@@ -164,7 +173,9 @@ def _fit_pipelines(tables, X, y) -> None:
 
 def _fit_on(networks, samples, checkpoint: Checkpoint = NO_CHECKPOINT) -> None:
     """Fit networks on `(X, y, rows)`: y of these rows of X, which several may share."""
-    device, offsets, parts = resolve_device(networks[0].device), {}, []
+    device = resolve_device(networks[0].device)
+    offsets: dict[int, int] = {}
+    parts: list[Tensor] = []
     for X, _, _ in samples:
         if id(X) not in offsets:
             offsets[id(X)] = sum(map(len, parts))
@@ -186,7 +197,7 @@ def _fit_on(networks, samples, checkpoint: Checkpoint = NO_CHECKPOINT) -> None:
                 break
 
 
-def copy_features(first, other) -> None:
+def copy_features(first: Any, other: Any) -> None:
     """Where X was validated for the first alone: what others would have learnt of it.
 
     Parameters
@@ -261,7 +272,8 @@ class _Member:
     @property
     def n_numbers(self) -> int:
         """That the first layer reads."""
-        return split_embedding(self.net.module_)[1][0].in_features
+        _, layers = split_embedding(self.net.module_)
+        return next(layers.parameters()).shape[1]
 
     @property
     def embeds(self) -> bool:
@@ -309,17 +321,16 @@ def _embedded(members: list[_Member]) -> list[TrainingData]:
     for member in members:
         embedding, _ = split_embedding(member.net.module_)
         for part in (member.parts.train, member.parts.valid):
-            if part is not None:
+            if isinstance(part, _Rows):
                 tables.append(embedding(part.inputs[part.rows]))
     table = torch.cat(tables)
     for member in members:
         parts = []
         for part in (member.parts.train, member.parts.valid):
-            if part is not None:
+            if isinstance(part, _Rows):
                 rows = torch.arange(start, start + len(part), device=table.device)
-                part = _Rows(table, part.target, part.weight, rows)
+                parts.append(_Rows(table, part.target, part.weight, rows))
                 start += len(part)
-            parts.append(part)
         found.append(TrainingData(*parts))
     return found
 
@@ -329,10 +340,8 @@ def _fit_group(members: list[_Member], part: Part) -> None:
     parts = _embedded(members) if members[0].embeds else [member.parts for member in members]
     first, nets = members[0].estimator, [member.net for member in members]
     stack = StackedMLP([net.module_ for net in nets])
-    kind, options = OPTIMIZERS[first.optimizer]
-    if first.weight_decay:
-        options = {**options, "weight_decay": first.weight_decay}
-    optimizer = kind(stack.parameters(), lr=first.lr, **options)
+    make_optimizer, options = first._optimizer()
+    optimizer = make_optimizer(stack.parameters(), lr=first.lr, **options)
     loss = CrossEntropy() if is_classifier(first) else SquaredError()
     gradients = Backpropagation(stack, loss)
     size, large = first.batch_size, max(first.batch_size, EVALUATION_ROWS)
@@ -342,8 +351,8 @@ def _fit_group(members: list[_Member], part: Part) -> None:
     tuner, schedule = None, members[0].schedule
     if schedule is not None:
         tuner = StackedTuner(stack, schedule, first._tuning._criterion())
-        on_train = first.tuning_data == "train" or valid is None
-        judged = _batches(parts, "train", large) if on_train else valid
+        on_train = first.tuning_data == "train"
+        judged = _batches(parts, "train", large) if on_train or valid is None else valid
     penalty = after_step = None
     if any(member.estimator.input_penalty for member in members):
         penalty = StackedInputPenalty([net.input_penalty or _no_penalty(net) for net in nets])

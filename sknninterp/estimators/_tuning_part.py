@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import pandas as pd
 import torch
 
@@ -14,6 +17,27 @@ _FEWEST_TUNING_SAMPLES = 100
 
 class TuningPart:
     """What tuned networks add to the plain ones: the callback, its data and what it did."""
+
+    # Of the estimator that it is a part of.
+    max_epochs: int
+    early_stopping: bool
+    validation_fraction: float
+    pruning_rate: float
+    tuning_step: int
+    n_tuned: int | None
+    tuning_start: float
+    tuning_stop: float
+    target_layers: str | int | Sequence[str | int]
+    criterion: str | Callable
+    target_distribution: Any
+    n_bins: int
+    bin_range: tuple[float, float]
+    histogram: str
+    tuning_data: str
+    min_neurons: int
+    rewind: str | int | None
+    module_: Any
+    net_: Any
 
     @property
     def _tuning(self) -> NeuronTuning:
@@ -58,7 +82,7 @@ class TuningPart:
     def removed_neurons_(self) -> dict[str, list[int]]:
         """Original indices of each tuned layer's neurons, in the order of removal."""
         tuner = self._tuner
-        removed = {layer: [] for layer in tuner.widths} if tuner else {}
+        removed: dict[str, list[int]] = {layer: [] for layer in tuner.widths} if tuner else {}
         for removal in tuner.history if tuner else []:
             removed[removal.layer].append(removal.neuron)
         return removed

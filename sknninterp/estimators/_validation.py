@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import validate_data
+
+from sknninterp._typing import MatrixLike
 
 
 class Pair(Interval):
@@ -15,18 +20,18 @@ class Pair(Interval):
     Its parameters are those of `sklearn.utils._param_validation.Interval`.
     """
 
-    def is_satisfied_by(self, val):
+    def is_satisfied_by(self, val: Any) -> bool:
         return (
             isinstance(val, tuple | list)
             and len(val) == 2
             and all(super(Pair, self).is_satisfied_by(number) for number in val)
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"a pair of numbers, each {super().__str__()}"
 
 
-def validated(estimator, X, y="no_validation", **options):
+def validated(estimator: Any, X: MatrixLike, y: ArrayLike = "no_validation", **options: Any) -> Any:
     """`sklearn.utils.validation.validate_data`; errors name the columns that are no numbers.
 
     Parameters
@@ -50,7 +55,7 @@ def validated(estimator, X, y="no_validation", **options):
         raise (TypeError if isinstance(error, TypeError) else ValueError)(explained) from error
 
 
-def for_torch(X) -> np.ndarray:
+def for_torch(X: Any) -> np.ndarray:
     """Validated X as a dense array that torch takes; copied only if it must be.
 
     Parameters

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context, is_regressor
 from sklearn.utils import (
+    Tags,
     check_array,
     check_consistent_length,
     check_random_state,
@@ -26,6 +31,7 @@ from sklearn.utils.validation import (
 )
 from torch import nn
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._auxiliary import accuracy, fit_auxiliary
 from sknninterp.estimators._firing import FiringNetwork, encoded, read_fold
 from sknninterp.estimators._folds import (
@@ -185,18 +191,18 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        estimator=None,
-        layers="all",
-        threshold=0.0,
-        cv=None,
-        aux_hidden=None,
-        aux_epochs=None,
-        lr=1e-3,
-        batch_size=128,
-        device="auto",
-        n_jobs=None,
-        verbose=0,
-        random_state=None,
+        estimator: Any = None,
+        layers: str | int | Sequence[str] = "all",
+        threshold: float | dict[str, float] = 0.0,
+        cv: Any = None,
+        aux_hidden: int | Sequence[int] | str | None = None,
+        aux_epochs: int | None = None,
+        lr: float = 1e-3,
+        batch_size: int = 128,
+        device: str | torch.device = "auto",
+        n_jobs: int | None = None,
+        verbose: int = 0,
+        random_state: Seed = None,
     ):
         self.estimator = estimator
         self.layers = layers
@@ -214,7 +220,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
     # -- fitting ---------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the estimator unless it is fitted, read its neurons, and fit the auxiliary networks.
 
         Parameters
@@ -248,13 +254,14 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
             own, seen = map(samples.take, folds[0])
         self.estimator_ = self._inner
         if not is_fitted(self._inner):
-            self.estimator_ = fit_samples(*self._clone(random_state), own)
+            copied, seed = self._clone(random_state)
+            self.estimator_ = fit_samples(copied, seed, own)
         self._learn(own)
         if folds and not is_share(self.cv):
-            seen, read = self._out_of_fold(samples, folds, random_state)
+            seen, (proposed, predicted) = self._out_of_fold(samples, folds, random_state)
         else:
-            read = self._read(seen.X)[1:]
-        self._fit_auxiliaries(seen, *read, random_state)
+            _, proposed, predicted = self._read(seen.X)
+        self._fit_auxiliaries(seen, proposed, predicted, random_state)
         return self
 
     @property
@@ -356,7 +363,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "aux_")
         return known_table(self, X)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: MatrixLike) -> np.ndarray:
         """Class probabilities of the auxiliary network.
 
         Parameters
@@ -371,7 +378,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
         _, *both = self._read(self._known_table(X))
         return self.aux_.predict_proba(np.hstack(both))
 
-    def predict(self, X):
+    def predict(self, X: MatrixLike) -> np.ndarray:
         """The most probable class.
 
         Parameters
@@ -385,7 +392,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
         best = self.predict_proba(X).argmax(1)
         return self.classes_[best]
 
-    def predict_proposed(self, X):
+    def predict_proposed(self, X: MatrixLike) -> np.ndarray:
         """Y_proposed: class probabilities of the base times the evidence of its neurons.
 
         Parameters
@@ -399,7 +406,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
         """
         return self._read(self._known_table(X))[1]
 
-    def evidence(self, X):
+    def evidence(self, X: MatrixLike) -> np.ndarray:
         r"""Evidence of the firing neurons for each class, \sum_j 1[A_j > threshold] P[c, j].
 
         Parameters
@@ -415,7 +422,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
 
     # -- neurons ---------------------------------------------------------------------------------
 
-    def explain_neurons(self, class_, k=10):
+    def explain_neurons(self, class_: Any, k: int | None = 10) -> pd.DataFrame:
         """A class's representative neurons: those that fire for it, and less for others.
 
         Parameters
@@ -465,7 +472,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
         neuron, *position = map(int, np.unravel_index(column - starts[place], shape))
         return layer, neuron, tuple(position)
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         inner = self._inner
         if isinstance(inner, BaseEstimator):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight
 
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._network import (
     Network,
     as_table,
@@ -26,17 +30,17 @@ __all__ = ["activation_entropy"]
 
 
 def activation_entropy(
-    estimator,
-    X,
-    y=None,
+    estimator: Any,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
     *,
-    layers="all",
-    n_bins=10,
-    edge="upper",
-    exact=True,
-    sample_weight=None,
-    verbose=0,
-):
+    layers: str | int | Sequence[str] = "all",
+    n_bins: int = 10,
+    edge: str = "upper",
+    exact: bool = True,
+    sample_weight: ArrayLike | None = None,
+    verbose: int = 0,
+) -> pd.DataFrame:
     r"""Activation entropy of every hidden neuron of a fitted estimator, in bits.
 
     Of a neuron's positive activations over X the shares h_r in equal bins on (0, max] give its
@@ -149,7 +153,7 @@ def _weight(sample_weight, X) -> torch.Tensor | None:
     return torch.from_numpy(weight)
 
 
-def _beside(neurons: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+def _beside(neurons: torch.Tensor, classes: torch.Tensor | None) -> torch.Tensor:
     """Columns: over all samples, and over those of each class."""
     # A single group is all samples, and is not told apart.
     classes = neurons[None] if classes is None else classes

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sknninterp._typing import Seed
 from sknninterp.estimators._search import ClassifierSearch, Search, unlike_numbers
 from sknninterp.estimators.ant import ANTClassifier, ANTRegressor
 
@@ -23,16 +28,16 @@ class _PruningSearch(Search):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        pruning_rates=(0.0, 0.25, 0.5, 0.75, 0.9),
-        cv=None,
-        n_repeats=1,
-        scoring=None,
-        refit=True,
-        one_standard_error=False,
-        n_jobs=None,
-        random_state=None,
+        pruning_rates: Sequence[float] | np.ndarray = (0.0, 0.25, 0.5, 0.75, 0.9),
+        cv: Any = None,
+        n_repeats: int = 1,
+        scoring: str | Callable | None = None,
+        refit: bool = True,
+        one_standard_error: bool = False,
+        n_jobs: int | None = None,
+        random_state: Seed = None,
     ):
         self.estimator = estimator
         self.pruning_rates = pruning_rates

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.pipeline import make_pipeline
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from sknninterp._typing import Seed
 from sknninterp.estimators._search import ClassifierSearch, Search, unlike_numbers
 from sknninterp.estimators.mlp import TorchMLPClassifier, TorchMLPRegressor
 from sknninterp.estimators.tables import table_preprocessor
@@ -32,7 +36,7 @@ _TRAINING = {
 }
 
 
-def default_network(kind: type, n_samples: int):
+def default_network(kind: type, n_samples: int) -> Any:
     """The network that is searched where none is given.
 
     Parameters
@@ -62,17 +66,17 @@ class _InputSearch(Search):
 
     def __init__(
         self,
-        estimator=None,
+        estimator: Any = None,
         *,
-        numeric_embeddings="auto",
-        input_penalties=(0.0, 0.2, 0.4, 0.6),
-        cv=None,
-        n_repeats=1,
-        scoring=None,
-        refit=True,
-        one_standard_error=False,
-        n_jobs=None,
-        random_state=None,
+        numeric_embeddings: str | Sequence = "auto",
+        input_penalties: Sequence[float] | np.ndarray = (0.0, 0.2, 0.4, 0.6),
+        cv: Any = None,
+        n_repeats: int = 1,
+        scoring: str | Callable | None = None,
+        refit: bool = True,
+        one_standard_error: bool = False,
+        n_jobs: int | None = None,
+        random_state: Seed = None,
     ):
         self.estimator = estimator
         self.numeric_embeddings = numeric_embeddings

@@ -8,10 +8,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from scipy import sparse
 from sklearn.base import (
     BaseEstimator,
@@ -19,12 +21,13 @@ from sklearn.base import (
     TransformerMixin,
     _fit_context,
 )
-from sklearn.utils import check_array
+from sklearn.utils import Tags, check_array
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sknninterp._typing import MatrixLike, Seed
 from sknninterp.estimators._checkpoint import NO_CHECKPOINT, checkpointed
 from sknninterp.estimators._device import draw_seed, resolve_device, seeded, threads_for
 from sknninterp.estimators._interrupts import deferred_interrupts, interrupted, report_interrupt
@@ -167,26 +170,26 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        n_components=256,
+        n_components: int = 256,
         *,
-        visible="auto",
-        hidden="bernoulli",
-        rule="cd",
-        learning_rate=None,
-        batch_size=128,
-        n_iter=10,
-        momentum=(0.5, 0.9),
-        momentum_epochs=5,
-        weight_decay=0.0,
-        n_steps=1,
-        persistent=False,
-        sample_hidden=False,
-        hybrid_epochs=(7, 3),
-        device="auto",
-        dtype=None,
-        checkpoint=None,
-        verbose=0,
-        random_state=None,
+        visible: str = "auto",
+        hidden: str = "bernoulli",
+        rule: str = "cd",
+        learning_rate: float | None = None,
+        batch_size: int = 128,
+        n_iter: int = 10,
+        momentum: tuple[float, float] = (0.5, 0.9),
+        momentum_epochs: int = 5,
+        weight_decay: float = 0.0,
+        n_steps: int = 1,
+        persistent: bool = False,
+        sample_hidden: bool = False,
+        hybrid_epochs: tuple[int, int] = (7, 3),
+        device: str | torch.device = "auto",
+        dtype: str | None = None,
+        checkpoint: str | os.PathLike | None = None,
+        verbose: int = 0,
+        random_state: Seed = None,
     ):
         self.n_components = n_components
         self.visible = visible
@@ -211,7 +214,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     # -- fitting ---------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X: MatrixLike, y: ArrayLike | None = None) -> Self:
         """Learn from X.
 
         Parameters
@@ -251,7 +254,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y=None):
+    def partial_fit(self, X: MatrixLike, y: ArrayLike | None = None) -> Self:
         """Learn from X for one epoch, after what was learnt before.
 
         Parameters
@@ -332,10 +335,9 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _checked(self, X, reset):
         """X in the machine's floating type."""
+        dtype: Any = np.dtype(self.dtype) if self.dtype else (np.float64, np.float32)
         if not reset:
             dtype = self.components_.dtype
-        else:
-            dtype = np.dtype(self.dtype) if self.dtype else (np.float64, np.float32)
         X = validated(self, X, dtype=dtype, reset=reset)
         return X if sparse.issparse(X) else for_torch(X)
 
@@ -372,7 +374,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     # -- using it --------------------------------------------------------------------------------
 
-    def transform(self, X):
+    def transform(self, X: MatrixLike) -> np.ndarray:
         """Means of the hidden units given X, F(W x + b): probabilities for Bernoulli units.
 
         Parameters
@@ -385,7 +387,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         return self._by_chunks(X, self._machine().hidden)
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Means of the visible units given hidden ones: what `transform` gave is reconstructed.
 
         Parameters
@@ -397,14 +399,15 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n_samples, n_features)
         """
         rbm = self._machine()
-        X = check_array(X, dtype=self.components_.dtype)
-        if X.shape[1] != self._n_features_out:
+        hidden = check_array(X, dtype=self.components_.dtype)
+        if hidden.shape[1] != self._n_features_out:
             raise ValueError(
-                f"X has {X.shape[1]} columns, but there are {self._n_features_out} hidden units."
+                f"X has {hidden.shape[1]} columns, but there are {self._n_features_out} hidden"
+                " units."
             )
-        return self._each_chunk(X, rbm.visible)
+        return self._each_chunk(hidden, rbm.visible)
 
-    def gibbs(self, v):
+    def gibbs(self, v: MatrixLike) -> np.ndarray:
         """One step of Gibbs sampling: hidden states given `v`, then visible states given those.
 
         Parameters
@@ -421,7 +424,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return self._by_chunks(v, rbm.gibbs)
 
     @available_if(_has_energy)
-    def score_samples(self, X):
+    def score_samples(self, X: MatrixLike) -> np.ndarray:
         """How well the machine knows each sample; higher is better.
 
         It is there for `hidden="bernoulli"` with "bernoulli" or "gaussian" visible units.
@@ -446,7 +449,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             X, lambda v: rbm.pseudo_likelihood(v, flips=_flips(v, self._score_seed))
         )
 
-    def reconstruction_error(self, X):
+    def reconstruction_error(self, X: MatrixLike) -> np.ndarray:
         """Mean squared difference between each sample and its reconstruction.
 
         Parameters
@@ -478,7 +481,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             ]
         return torch.cat(parts).numpy()
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict:
         # What was fitted on a GPU can be loaded where there is none.
         state = super().__getstate__()
         if "rbm_" in state and self.rbm_.weight.device.type != "cpu":
@@ -487,7 +490,7 @@ class RBM(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             state["_trainer"].to("cpu")
         return state
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self.visible not in _GAUSSIAN
         kept = [self.dtype] if self.dtype else ["float64", "float32"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
@@ -14,7 +17,7 @@ __all__ = ["table_preprocessor"]
 MOST_DEVIATIONS = 10.0
 
 
-def numbers_of(X) -> list[int]:
+def numbers_of(X: Any) -> list[int]:
     """Positions of the columns of numbers.
 
     Parameters
@@ -30,7 +33,7 @@ def numbers_of(X) -> list[int]:
     return X.columns.get_indexer(X.select_dtypes(["number", "bool"]).columns).tolist()
 
 
-def categories_of(X) -> list[int]:
+def categories_of(X: Any) -> list[int]:
     """Positions of the other columns.
 
     Parameters
@@ -41,7 +44,10 @@ def categories_of(X) -> list[int]:
 
 
 def table_preprocessor(
-    numeric=numbers_of, categorical=categories_of, *, min_frequency=None
+    numeric: Sequence | Callable = numbers_of,
+    categorical: Sequence | Callable = categories_of,
+    *,
+    min_frequency: float | None = None,
 ) -> ColumnTransformer:
     """Transformer that makes a network's inputs of a table of numbers and categories.
 

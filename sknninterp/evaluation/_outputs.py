@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import NotFittedError
 from torch import nn
 
 from sknninterp._typing import MatrixLike, Target
-from sknninterp.estimators._network import as_table, find_network
+from sknninterp.estimators._network import as_table, find_network, is_fitted
 from sknninterp.evaluation._checks import check_choice
 from sknninterp.explainers._outputs import Outputs
 from sknninterp.nn.gradients import logits_of
@@ -109,6 +110,8 @@ def _reader(estimator, scale):
     """A function from samples to what :func:`all_outputs` gives."""
     if scale == "logit" or isinstance(estimator, nn.Module):
         return _NetworkReader(estimator, scale)
+    if not hasattr(estimator, "predict"):
+        raise TypeError(f"estimator has no `predict`: it is {estimator!r}.")
     return partial(_predicted, estimator)
 
 
@@ -132,6 +135,8 @@ class _NetworkReader:
     """Outputs of a network, which is read once for all samples that follow."""
 
     def __init__(self, estimator, scale):
+        if not is_fitted(estimator):
+            raise NotFittedError(f"estimator: this {type(estimator).__name__} is not fitted yet.")
         self.network, self.scale = find_network(estimator), scale
         self.graph: Any = None
 

@@ -255,7 +255,7 @@ def _check_sets(gene_sets):
             f"gene_sets must be a dict of names to genes or a file, got {type(gene_sets).__name__}."
         )
     for name, genes in gene_sets.items():
-        if isinstance(genes, str):
+        if isinstance(genes, str) or not np.iterable(genes):
             raise TypeError(f"gene_sets[{name!r}] must be several genes, got {genes!r}.")
     if not gene_sets:
         raise ValueError("gene_sets is empty.")

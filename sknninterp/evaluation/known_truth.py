@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from sknninterp.evaluation._checks import as_numbers
+
 __all__ = ["recovery"]
 
 
@@ -91,7 +93,7 @@ def _table(importances) -> tuple[np.ndarray, list | None]:
         names = list(importances.columns)
     elif isinstance(importances, pd.Series):
         names = list(importances.index)
-    table = np.asarray(importances, dtype=float)
+    table = as_numbers("importances", importances)
     if table.ndim not in (1, 2) or table.size == 0:
         raise ValueError(
             f"importances must have shape (n_features,) or (n_repeats, n_features), got"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from os import PathLike
 
 import safetensors.torch
 import torch
@@ -33,7 +34,7 @@ class PersistenceError(ValueError):
     """
 
 
-def write(path, document: dict, tensors: dict[str, Tensor]) -> None:
+def write(path: str | PathLike, document: dict, tensors: dict[str, Tensor]) -> None:
     """Write a file, whole or not at all.
 
     Parameters

@@ -22,7 +22,8 @@ from sknninterp.nn.mlp import MLP
 from sknninterp.nn.nodes import Conv, Input
 from sknninterp.nn.rbm import ConvRBM, DenseRBM
 from sknninterp.persistence._container import PersistenceError
-from sknninterp.persistence._writing import Kind, described
+from sknninterp.persistence._reading import Reader
+from sknninterp.persistence._writing import Kind, Writer, described
 
 _AXES = ("1d", "2d", "3d")
 _TORCH = [
@@ -190,7 +191,7 @@ KIND = Kind(lambda value: isinstance(value, nn.Module), _write, _read)
 # --- others --------------------------------------------------------------------------------------
 
 
-def write_weights(writer, module: nn.Module, path: str) -> dict:
+def write_weights(writer: Writer, module: nn.Module, path: str) -> dict:
     """Weights and buffers of a module, by name.
 
     Parameters
@@ -208,7 +209,7 @@ def write_weights(writer, module: nn.Module, path: str) -> dict:
     }
 
 
-def read_weights(reader, state: dict, module: nn.Module) -> None:
+def read_weights(reader: Reader, state: dict, module: nn.Module) -> None:
     """Put weights into a module, all of which they must be.
 
     Parameters
@@ -225,7 +226,7 @@ def read_weights(reader, state: dict, module: nn.Module) -> None:
         raise PersistenceError(f"module= has not the weights of the one saved: {error}") from error
 
 
-def read_given(reader, state: dict) -> nn.Module:
+def read_given(reader: Reader, state: dict) -> nn.Module:
     """A copy of the module that the user gives, with the weights of the one that was saved.
 
     Parameters

@@ -20,6 +20,8 @@ from sknninterp.nn.random_state import own_random_numbers
 from sknninterp.nn.surgery import remove_units
 from sknninterp.persistence import _modules
 from sknninterp.persistence._container import PersistenceError
+from sknninterp.persistence._reading import Reader
+from sknninterp.persistence._writing import Writer
 
 # A step of an optimizer's own count; all else is of a parameter's shape.
 _COUNTS = ("step", "mu_product", "eta", "mu")
@@ -28,7 +30,7 @@ _MOST_EPOCHS = 10**6
 # --- writing -------------------------------------------------------------------------------------
 
 
-def write_net(writer, estimator: BaseTorchEstimator, path: str) -> dict:
+def write_net(writer: Writer, estimator: BaseTorchEstimator, path: str) -> dict:
     """A fitted estimator's net.
 
     Parameters
@@ -100,7 +102,7 @@ def _write_tuner(writer, callback: NeuronTuning, path: str) -> dict | None:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def read_net(reader, estimator: BaseTorchEstimator, state: dict) -> TensorNet:
+def read_net(reader: Reader, estimator: BaseTorchEstimator, state: dict) -> TensorNet:
     """A net as `fit` builds it, with the network and all else that was stored.
 
     Parameters

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,14 @@ class Reader:
         Types that skops may make besides.
     """
 
-    def __init__(self, known: Known, document: dict, tensors, given=None, trusted=()):
+    def __init__(
+        self,
+        known: Known,
+        document: dict,
+        tensors: dict[str, Tensor],
+        given: Any = None,
+        trusted: Sequence[str] = (),
+    ):
         self.known = known
         self.given = given
         self.trusted = trusted
@@ -44,7 +52,7 @@ class Reader:
         self._tensors = dict(tensors)
         self._objects: list[object] = []
 
-    def root(self):
+    def root(self) -> Any:
         """The whole."""
         for entry in self._document["objects"]:
             kind = self.known.kinds[entry["kind"]]
@@ -54,7 +62,7 @@ class Reader:
             raise PersistenceError(f"nothing refers to its tensors {sorted(self._tensors)[:3]}")
         return found
 
-    def value(self, value):
+    def value(self, value: Any) -> Any:
         """The value that a JSON value stands for.
 
         Parameters
@@ -78,7 +86,7 @@ class Reader:
             raise PersistenceError(f"it has no tensor {name!r}, or uses it twice")
         return self._tensors.pop(name)
 
-    def code(self, what: str):
+    def code(self, what: str) -> Any:
         """What the user gives in place of code that the file does not hold."""
         if self.given is None:
             raise PersistenceError(
@@ -87,7 +95,7 @@ class Reader:
             )
         return self.given
 
-    def object(self, place: int):
+    def object(self, place: int) -> Any:
         """An object that was read before."""
         if type(place) is not int or not 0 <= place < len(self._objects):
             raise PersistenceError(f"it refers to an object {place!r} that is not there")

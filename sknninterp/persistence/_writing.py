@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +79,7 @@ class Writer:
         self._places: dict[int, int | None] = {}
         self._kept: list[object] = []  # an object that is gone may leave its id to another
 
-    def value(self, value, path: str):
+    def value(self, value: Any, path: str) -> Any:
         """JSON of a value.
 
         Parameters
@@ -148,7 +149,7 @@ class Writer:
         raise PersistenceError(f"{path} is {described(value)}, which cannot be stored.")
 
 
-def described(value) -> str:
+def described(value: Any) -> str:
     """The full name of a class or function, or of a value's class.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils._pprint import _changed_params
 from sklearn.utils.validation import _num_samples
+from torch import nn
 
 from sknninterp.reporting._study import Study
 
@@ -44,7 +46,7 @@ def model_card(study: Study, version_: str) -> Card:
     return lines
 
 
-def layers(module) -> str:
+def layers(module: nn.Module) -> str:
     """The network's layers in order, those without parts of their own."""
     leaves = [one for one in module.modules() if not [*one.children()]]
     texts = [_layer(one) for one in leaves]
@@ -61,7 +63,7 @@ def _layer(layer) -> str:
     return name if None in ends else f"{name} {ends[0]:,} → {ends[1]:,}"
 
 
-def settings(estimator) -> str:
+def settings(estimator: Any) -> str:
     """Parameters that are not the defaults."""
     if not isinstance(estimator, BaseEstimator):
         return ""
@@ -70,7 +72,7 @@ def settings(estimator) -> str:
     return ", ".join(f"{name}={_short(value)}" for name, value in shown.items())
 
 
-def settings_of(explainer) -> str:
+def settings_of(explainer: Any) -> str:
     """An explainer with the parameters that are not the defaults, its estimator aside."""
     changed = _changed_params(explainer) if isinstance(explainer, BaseEstimator) else {}
     shown = [f"{k}={_short(v)}" for k, v in changed.items() if k not in ("estimator", "explainer")]
@@ -105,7 +107,7 @@ def data_card(study: Study) -> Card:
     return lines
 
 
-def kinds(X) -> str:
+def kinds(X: Any) -> str:
     """How many columns of a frame are numbers, and how many categories."""
     if not hasattr(X, "columns"):
         return ""
@@ -122,7 +124,7 @@ def _as_pandas(X) -> pd.DataFrame:
     return pd.DataFrame({name: X[name].to_list() for name in X.columns})
 
 
-def gaps(X) -> tuple[float, int]:
+def gaps(X: Any) -> tuple[float, int]:
     """Share of missing cells, and how many columns are constant."""
     if sparse.issparse(X):
         return 0.0, 0

@@ -66,8 +66,9 @@ def _same_rows(study: Study) -> Caution | None:
 
 def _not_better(scores: Scores | None) -> Caution | None:
     """Compare with a guess, and then with the best of the other models."""
-    rival = None if scores is None else scores.strongest_rival()
-    own = [*scores.rows.values()][0][0] if scores is not None else np.nan
+    if scores is None:
+        return None
+    rival, own = scores.strongest_rival(), [*scores.rows.values()][0][0]
     if rival is None or not np.isfinite(own):
         return None
     low, high = scores.interval
@@ -149,8 +150,8 @@ def _off_centre(study: Study) -> Caution | None:
     if not isinstance(study.first_explainer, PWPExplainer):
         return None
     network = study.network
-    inputs = network.inputs(network.preprocess(study.rows(study.drawn(1_000)))).double()
-    inputs = inputs.reshape(len(inputs), -1).cpu().numpy()
+    read = network.inputs(network.preprocess(study.rows(study.drawn(1_000)))).double()
+    inputs = read.reshape(len(read), -1).cpu().numpy()
     spread = inputs.std(0)
     off = np.abs(inputs.mean(0)) > _OFF_CENTRE * spread
     share = float(off[spread > 0].mean()) if (spread > 0).any() else 0.0

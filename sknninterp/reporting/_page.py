@@ -9,9 +9,11 @@ import json
 import math
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from sknninterp.evaluation.faithfulness import PerturbationCurves
 from sknninterp.reporting import _meanings as meanings
@@ -126,7 +128,7 @@ def _policy(style: str, script: str) -> str:
 # -- data for the script -------------------------------------------------------------------------
 
 
-def embedded(data) -> str:
+def embedded(data: Any) -> str:
     """JSON that is safe inside a script element, whatever texts it holds."""
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
@@ -134,7 +136,7 @@ def embedded(data) -> str:
     return text
 
 
-def packed(array, kind: str) -> dict | None:
+def packed(array: ArrayLike | None, kind: str) -> dict | None:
     """Numbers as text: a type that JavaScript knows, and their bytes; None stays None."""
     if array is None:
         return None
@@ -250,7 +252,7 @@ def _static_ranking(ranking: Ranking) -> list[dict]:
             "importance": f"{ranking.importance[i]:.4f}",
             "width": f"{100 * ranking.importance[i] / largest:.1f}",
         }
-        if limits is not None:
+        if limits is not None and rank_limits is not None:
             line["limits"] = f"{limits[0, i]:.4f} to {limits[1, i]:.4f}"
             line["ranks"] = f"{rank_limits[0, i]:g} to {rank_limits[1, i]:g}"
         lines.append(line)
@@ -268,7 +270,7 @@ def _swarm(page: Page) -> str:
     return swarm(np.asarray(values, dtype=float), shades(cells), names, label, title)
 
 
-def shades(cells) -> np.ndarray:
+def shades(cells: np.ndarray) -> np.ndarray:
     """How high each cell is in its column, from 0 to 1 by rank; NaN for categories and gaps."""
     table = pd.DataFrame(cells).apply(lambda column: _as_numbers(column))
     ranks, counts = table.rank(), table.count()

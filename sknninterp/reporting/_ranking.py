@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,11 @@ class Ranking:
         return (np.asarray(ranks(self.each)) <= TOP).mean(0)
 
 
-def rank(study: Study, image_shape: tuple[int, ...] | None = None, each=None) -> Ranking:
+def rank(
+    study: Study,
+    image_shape: tuple[int, ...] | None = None,
+    each: Sequence | np.ndarray | None = None,
+) -> Ranking:
     """Return what the explainer ranks.
 
     Parameters
@@ -88,7 +93,7 @@ def rank(study: Study, image_shape: tuple[int, ...] | None = None, each=None) ->
     return Ranking(names, importance, each, _of_class(study, len(importance)), what)
 
 
-def feature_names(study: Study, image_shape, n_features: int) -> list[str]:
+def feature_names(study: Study, image_shape: tuple[int, ...] | None, n_features: int) -> list[str]:
     """Names of the features for people; pixels by row and column."""
     if hasattr(study.X, "columns") or image_shape is None:
         return [*map(str, study.explainer.get_feature_names_out())]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from numbers import Integral
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_consistent_length
 
 from sknninterp._files import write_atomically
+from sknninterp._typing import MatrixLike
 from sknninterp.estimators._network import (
     as_table,
     check_holds_network,
@@ -37,20 +42,20 @@ _HELD_OUT = 0.25
 
 
 def report(
-    estimator,
-    X,
-    y=None,
+    estimator: Any,
+    X: MatrixLike,
+    y: ArrayLike | None = None,
     *,
-    X_test=None,
-    y_test=None,
-    path="report.html",
-    explainer=None,
-    title=None,
-    n_rows=1000,
-    image_shape=None,
-    evaluate=True,
-    random_state=0,
-):
+    X_test: MatrixLike | None = None,
+    y_test: ArrayLike | None = None,
+    path: str | PathLike = "report.html",
+    explainer: Any = None,
+    title: str | None = None,
+    n_rows: int = 1000,
+    image_shape: Sequence[int] | None = None,
+    evaluate: bool = True,
+    random_state: int = 0,
+) -> Path:
     """Write one self-contained HTML page about a network: scores, ranking, rows, what to beware of.
 
     The page fetches nothing and sends nothing, so that it can be mailed, archived and opened years

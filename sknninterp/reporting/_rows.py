@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,9 @@ class Pictures:
     pixels: np.ndarray = field(repr=False)
 
 
-def explain_rows(study: Study, order, n_rows: int, image_shape=None) -> Rows | None:
+def explain_rows(
+    study: Study, order: np.ndarray, n_rows: int, image_shape: tuple[int, ...] | None = None
+) -> Rows | None:
     """Explain some rows, drawn at random, batch by batch.
 
     Parameters
@@ -126,7 +129,7 @@ def explain_rows(study: Study, order, n_rows: int, image_shape=None) -> Rows | N
     )
 
 
-def contributions(study: Study, X):
+def contributions(study: Study, X: Any) -> tuple[np.ndarray, np.ndarray | None, Any, bool]:
     """Contributions to what a page shows of each row.
 
     That is the predicted class of several, or the only value. Of two classes it is the log-odds of
@@ -193,7 +196,7 @@ class _Part:
     @staticmethod
     def joined(parts: list[_Part]) -> dict:
         """Fields of all parts."""
-        fields = {
+        fields: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("features", "values", "cells", "rest")
         }
@@ -220,7 +223,7 @@ def _strongest(magnitudes, k):
     return np.take_along_axis(found, order, axis=1)
 
 
-def as_text(cells) -> np.ndarray:
+def as_text(cells: np.ndarray) -> np.ndarray:
     """Cells of a table as text: numbers in six digits, empty where missing."""
     texts = {}  # the same cells are met again and again
 

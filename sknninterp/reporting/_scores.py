@@ -104,7 +104,7 @@ class Scores:
         others = {name: value for name, value in others.items() if np.isfinite(value)}
         if not others:
             return None
-        best = (min if self.lower_is_better[0] else max)(others, key=others.get)
+        best = (min if self.lower_is_better[0] else max)(others, key=others.__getitem__)
         return best, others[best]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -43,17 +44,17 @@ class Study:
         If there is more than one output that is no class.
     """
 
-    estimator: object
-    explainer: object
-    X: object
+    estimator: Any
+    explainer: Any
+    X: Any
     y: np.ndarray | None
-    X_train: object = None
+    X_train: Any = None
     y_train: np.ndarray | None = None
     target: str = "y"
     class_names: tuple[str, ...] | None = None
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.is_class and self.outputs.shape[1] > 1:
             raise ValueError(
                 f"A report is about one quantity or about classes; the estimator puts out"
@@ -102,7 +103,7 @@ class Study:
         return find_network(self.networks[0])
 
     @property
-    def holder(self):
+    def holder(self) -> Any:
         """The estimator that its user has set up, inside pipelines, searches and the like."""
         found = self.estimator
         while True:
@@ -116,17 +117,17 @@ class Study:
             found = inner
 
     @cached_property
-    def first_explainer(self):
+    def first_explainer(self) -> Any:
         """The explainer of the first network, where several are explained."""
         explainer = getattr(self.explainer, "explainers_", [self.explainer])[0]
         return self.explainer if not hasattr(explainer, "explain") else explainer
 
     @property
-    def first_network(self):
+    def first_network(self) -> Any:
         """The estimator that the first explainer explains, which may be a repeat's own."""
         return getattr(self.first_explainer, "estimator_", self.networks[0])
 
-    def codes(self, y) -> np.ndarray:
+    def codes(self, y: Any) -> np.ndarray:
         """Positions of classes among the labels; quantities as they are.
 
         Raises
@@ -151,6 +152,6 @@ class Study:
         rows = np.random.default_rng(self.seed).permutation(_num_samples(self.X))[:most]
         return np.sort(rows)
 
-    def rows(self, positions):
+    def rows(self, positions: np.ndarray) -> Any:
         """Rows of X at some positions."""
         return _safe_indexing(self.X, positions)

@@ -33,11 +33,11 @@ class Line:
     """
 
     label: str
-    x: Sequence[float]
-    y: Sequence[float]
+    x: Sequence[float] | np.ndarray
+    y: Sequence[float] | np.ndarray
     kind: str = "c0"
     step: bool = False
-    band: tuple[Sequence[float], Sequence[float]] | None = None
+    band: tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray] | None = None
 
 
 def line_chart(
@@ -122,7 +122,14 @@ def _band(line: Line, at_x, at_y) -> str:
     return f'<path class="band {line.kind}" d="M{d}Z"/>' if d else ""
 
 
-def swarm(values, shades, names: Sequence[str], label: str, title: str, width: int = 760) -> str:
+def swarm(
+    values: np.ndarray,
+    shades: np.ndarray,
+    names: Sequence[str],
+    label: str,
+    title: str,
+    width: int = 760,
+) -> str:
     """Draw a row of points for each feature, one for each sample.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,7 +88,8 @@ def examine(study: Study, ranking: Ranking) -> Trust:
     """
     n_features = len(ranking.names)
     n_rows = min(_MOST_ROWS, max(_FEWEST_ROWS, _MOST_VALUES // n_features))
-    X, failed = study.rows(study.drawn(n_rows)), {}
+    X = study.rows(study.drawn(n_rows))
+    failed: dict[str, str] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CompletenessWarning)
         agreement = _attempt("comparison of explainers", failed, lambda: _agree(study, X, failed))
@@ -176,10 +178,11 @@ def _removal(curves: PerturbationCurves | None) -> Check | None:
     if curves is None or len(curves.outputs) < 2:
         return None
     mean, lower, upper = curves.summary().loc["difference"]
-    verb = "lowers" if curves.beats_random else "does not lower"
+    beats_random = bool(curves.beats_random)
+    verb = "lowers" if beats_random else "does not lower"
     return Check(
         "removal of features",
-        curves.beats_random,
+        beats_random,
         f"Taking out the most important features first {verb} the output more than a random order "
         f"does: areas differ by {mean:.3g} (95 % interval {lower:.3g} to {upper:.3g}).",
     )
@@ -190,7 +193,7 @@ def _curves(study: Study, X) -> PerturbationCurves:
     explanation = study.first_explainer.explain(X, "predicted" if study.is_class else None)
     if explanation.has_outputs:  # of a quantity
         explanation = explanation[..., 0]
-    options = {
+    options: dict[str, Any] = {
         "n_steps": _STEPS_OF_WIDE if _is_wide(X) else _STEPS,
         "n_random": _DRAWS_OF_WIDE if _is_wide(X) else _DRAWS,
         "random_state": study.seed,

@@ -120,6 +120,7 @@ FEW = np.array(["a"] * 20 + ["b"] * 20 + ["c"] * 2)
 @pytest.mark.parametrize(
     ("cv", "y", "message"),
     [
+        ([1, 2], Y, "cv must hold pairs of training and test positions"),
         (5, FEW, "cv=5: class 'c' has 2 samples, too few for 5 folds"),
         (0.3, FEW, "too few samples of class 'c'"),
         (0.3, FEW[:-1], "cv=0.3: The least populated class"),

@@ -98,7 +98,7 @@ def test_column_of_labels_warns():
     [
         (np.zeros(120), r"y holds one class only, \[0.0\]"),
         (np.where(Y == 0, np.nan, Y), "Input y contains NaN"),
-        (pd.Series(["a", None, "b"] * 40), "Input y contains NaN"),
+        (pd.Series(["a", None, "b"] * 40), "Input y contains NaN|y holds missing labels"),
         (np.array(["a", None, "b"] * 40, dtype=object), "y holds missing labels"),
         (np.array(["a", 1, "b"] * 40, dtype=object), r"y mixes .* \['int', 'str'\]"),
         (X[:, 0], "Unknown label type: continuous"),

@@ -465,6 +465,8 @@ def test_bad_types(genes, sets):
         enrichment(ranking.to_numpy(), sets)
     with pytest.raises(TypeError, match="gene_sets must be a dict of names to genes or a file"):
         enrichment(ranking, [genes])
+    with pytest.raises(TypeError, match=r"gene_sets\[3\] must be several genes, got 4"):
+        enrichment(ranking, {3: 4})
     with pytest.raises(TypeError, match=r"gene_sets\['s'\] must be several genes, got 'G1'"):
         enrichment(ranking, {"s": "G1"})
     with pytest.raises(ValueError, match="gene_sets is empty"):

@@ -105,6 +105,7 @@ def test_precision_counts_only_the_top():
         ([0.1, 0.2], [0], True, r"k=True must be"),
         ([0.1, 0.2], [0], [1, 2.5], r"k=2.5 must be"),
         ([0.1, 0.2], [0], np.nan, r"k=nan must be"),
+        ("text", [0], None, "importances must be an array of numbers"),
         ([0.1, np.nan], [0], None, "NaN or infinite"),
         ([0.1, 0.2], [2], None, "no feature 2 among the 2"),
         ([0.1, 0.2], ["x"], None, "no feature 'x'"),

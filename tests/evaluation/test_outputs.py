@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import make_classification, make_regression
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -161,3 +162,11 @@ def test_estimators_without_probabilities(classes):
 def test_bad_input(classifier, classes, target, scale, message):
     with pytest.raises(ValueError, match=message):
         ExplainedOutput(classifier, classes[0], target, scale)
+
+
+def test_what_predicts_nothing():
+    with pytest.raises(TypeError, match="estimator has no `predict`: it is None"):
+        all_outputs(None, np.zeros((3, 2)))
+    for scale in ("logit", "probability"):
+        with pytest.raises(NotFittedError, match="TorchMLPClassifier"):
+            all_outputs(TorchMLPClassifier(), np.zeros((3, 2)), scale)

@@ -175,7 +175,7 @@ def test_state_dicts_go_both_ways(name):
     stream = io.BytesIO()
     torch.save([ours[1].state_dict(), theirs[1].state_dict()], stream)
     stream.seek(0)
-    from_ours, from_theirs = torch.load(stream)
+    from_ours, from_theirs = torch.load(stream, weights_only=True)
     swapped_ours = FusedAdam(ours[0].parameters())
     swapped_ours.load_state_dict(from_theirs)
     swapped_theirs = torch_adam(theirs[0].parameters())

@@ -206,7 +206,7 @@ def test_copies_of_a_cut_network_are_whole(case):
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.zero_()
-    other.load_state_dict(torch.load(stream))
+    other.load_state_dict(torch.load(stream, weights_only=True))
     assert torch.equal(outputs(other, x), expected)
 
 

@@ -676,6 +676,6 @@ def test_interaction_matrix_sums_over_the_inputs_of_both_columns(
 def test_interaction_matrix_of_single_columns_equals_the_interactions():
     module = mlp([12, 5, 3]).float()
     x = torch.randn(9, 12)
-    matrix = interaction_matrix(graph_of(module), sparse.eye_array(12).tocsc(), None, x, block=5)
+    matrix = interaction_matrix(graph_of(module), sparse.csc_array(np.eye(12)), None, x, block=5)
     for i, j, strength in interactions(graph_of(module), 66, x=x):
         assert matrix[i, j].item() == pytest.approx(strength)
