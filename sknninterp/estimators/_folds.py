@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -108,7 +109,7 @@ def choose_folds(
     return folds
 
 
-def given_folds(folds) -> list[Fold]:
+def given_folds(folds: Iterable) -> list[Fold]:
     """Splits of a `cv`, as pairs of arrays of positions.
 
     Parameters

@@ -119,7 +119,7 @@ def test_many_bad_columns_are_not_all_listed():
 
 
 def test_errors_about_y_say_y():
-    labels = pd.Series(["a", None, "b"] * 4)
+    labels = pd.Series(["a", np.nan, "b"] * 4)
     with pytest.raises(ValueError, match="^Input y contains NaN"):
         check(X, labels)
     with pytest.raises(ValueError, match="^Input y contains NaN") as caught:

@@ -123,7 +123,7 @@ def test_knockoffs_know_nothing_of_y_beyond_x():
     X = rng.normal(size=(20_000, 3))
     K = gaussian_knockoffs(X, random_state=1)
     y = X[:, 0] + rng.normal(size=len(X))
-    residual = y - X @ np.linalg.lstsq(X, y)[0]
+    residual = y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
     np.testing.assert_allclose(np.corrcoef(residual, K, rowvar=False)[0, 1:], 0, atol=0.03)
 
 
