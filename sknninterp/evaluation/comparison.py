@@ -185,7 +185,7 @@ def compare_explainers(
             warnings.warn(f"{name}: {type(error).__name__}: {error}", UserWarning, stacklevel=2)
             table[name] = {}
     columns = dict.fromkeys(column for found in table.values() for column in found)
-    return pd.DataFrame.from_dict(table, orient="index", columns=list(columns), dtype=float)
+    return pd.DataFrame([*table.values()], [*table], [*columns], dtype=float)
 
 
 # --- what is compared ---------------------------------------------------------------------------
