@@ -40,13 +40,15 @@ test: lint ## every check: lint, tests, doctests, examples
 	@$(PYTEST) -n $(WORKERS)
 
 pytest: $(TEST_ENV) ## the tests alone
-	@$(PYTEST) -n $(WORKERS)
+	@$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 
-# Not a part of `make test`: torch of another version comes with gigabytes of CUDA libraries.
+# Not a part of `make test`: torch of another version comes with gigabytes of CUDA libraries. The
+# benchmarks ask for newer libraries than the package.
 matrix: matrix-oldest matrix-newest ## the tests with the oldest and with the newest libraries
 
 matrix-oldest:
-	@$(MAKE) --no-print-directory VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt pytest
+	@$(MAKE) --no-print-directory VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt \
+	    PYTEST_ARGS="--ignore tests/benchmarks" pytest
 
 matrix-newest:
 	@$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS=constraints-newest.txt \

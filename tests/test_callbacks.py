@@ -291,7 +291,8 @@ def test_early_stopping_without_tuning_is_skorchs():
 # --- the bar ------------------------------------------------------------------------------------
 
 
-def test_epoch_bar(capsys):
+def test_epoch_bar(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # older tqdm cuts what follows the bar
     net(Softmax, NeuronTuning(0.5), EpochBar(5)).fit(X, Y)
     shown = capsys.readouterr()
     assert shown.out == ""

@@ -135,8 +135,8 @@ def compare_explainers(
     ...     random_state=0)
     >>> table.index.tolist()
     ['PWP', 'Garson']
-    >>> table[["deletion", "insertion", "auroc", "fit_time"]].notna().all(axis=None)
-    np.True_
+    >>> bool(table[["deletion", "insertion", "auroc", "fit_time"]].notna().all(axis=None))
+    True
     """
     check_choice("errors", errors, ("warn", "raise"))
     check_choice("resampling", resampling, ("seed", "bootstrap", "subsample"))

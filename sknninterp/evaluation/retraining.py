@@ -115,8 +115,8 @@ def roar(
     >>> X, y = load_breast_cancer(return_X_y=True)
     >>> forest = RandomForestClassifier(20, random_state=0)
     >>> table = roar(RidgeClassifier(), X, y, forest, shares=[0.5, 0.9], cv=3, random_state=0)
-    >>> table.loc[0.9, "score"] < table.loc[0.9, "random"] < table.loc[0, "score"]
-    np.True_
+    >>> bool(table.loc[0.9, "score"] < table.loc[0.9, "random"] < table.loc[0, "score"])
+    True
     """
     check_count("n_random", n_random, 0)
     check_inside("confidence_level", confidence_level, 0, 1)

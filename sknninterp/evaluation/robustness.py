@@ -100,8 +100,8 @@ def infidelity(
     >>> X, y = load_iris(return_X_y=True)
     >>> model = LinearRegression().fit(X, y)
     >>> contributions = model.coef_ * (X - X.mean(0))
-    >>> infidelity(model, X, contributions, output="probability").max().round(10)
-    np.float64(0.0)
+    >>> float(infidelity(model, X, contributions, output="probability").max().round(10))
+    0.0
     """
     check_choice("perturbation", perturbation, PERTURBATIONS)
     check_count("n_draws", n_draws, 1)

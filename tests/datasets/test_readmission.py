@@ -203,7 +203,7 @@ def test_openml_equals_the_folder(folder, openml):
     expected = load_diabetes_readmission(data_home=folder, drop_weight=False)
     frame = make_table().replace("?", np.nan)
     # The worst of what a copy may have done: nominal ids, "None" taken as missing.
-    frame = frame.replace("None", np.nan)
+    frame = frame.mask(frame == "None")
     for name in frame.columns.difference(COUNTS):
         frame[name] = frame[name].astype("category")
     before = frame.copy()
