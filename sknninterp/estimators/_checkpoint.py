@@ -255,9 +255,9 @@ class Part:
         start = time.monotonic()
         buffer = io.BytesIO()
         torch.save({"fit": self.fit, **plain(state, "")}, buffer)
-        content = buffer.getbuffer()
-        digest = hashlib.blake2b(content).digest()
-        write_atomically(self.path, lambda file: file.writelines([digest, content]))
+        with buffer.getbuffer() as content:
+            digest = hashlib.blake2b(content).digest()
+            write_atomically(self.path, lambda file: file.writelines([digest, content]))
         now = time.monotonic()
         self._next = now + (now - start) / _SHARE
 

@@ -482,8 +482,8 @@ def test_input_is_left_alone(genes, sets):
 
 def test_docstring_names_every_parameter():
     for function in (read_gmt, enrichment):
-        text = function.__doc__.split("Returns\n")[0]
-        documented = re.findall(r"^    (\w[\w, ]*) : ", text, flags=re.MULTILINE)
+        text = inspect.getdoc(function).split("Returns\n")[0]
+        documented = re.findall(r"^(\w[\w, ]*) : ", text, flags=re.MULTILINE)
         names = [name for entry in documented for name in entry.split(", ")]
         assert names == list(inspect.signature(function).parameters)
 

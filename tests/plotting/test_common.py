@@ -204,7 +204,8 @@ def test_bad_matrices(draw, values, message):
 def test_docstrings_name_every_parameter():
     for name in plotting.__all__:
         function = getattr(plotting, name)
-        documented = re.findall(r"^    (\w+) : ", function.__doc__, flags=re.MULTILINE)
+        text = inspect.getdoc(function)
+        documented = re.findall(r"^(\w+) : ", text, flags=re.MULTILINE)
         assert documented == list(inspect.signature(function).parameters)
 
 
