@@ -22,7 +22,8 @@ from sknninterp.estimators._progress import epoch_bar
 from sknninterp.estimators._training_state import KeptMachines
 from sknninterp.estimators._validation import Pair, for_torch, validated
 from sknninterp.nn.pretraining import pretrain
-from sknninterp.nn.rbm_trainer import RULES, DivergenceError, Epoch
+from sknninterp.nn.rbm_trainer import RULES, DivergenceError
+from sknninterp.nn.rbm_training import Epoch
 from sknninterp.nn.units import UNITS
 
 PRETRAINING_CONSTRAINTS: dict = {

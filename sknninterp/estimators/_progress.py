@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sknninterp.nn.rbm_trainer import Epoch
+from sknninterp.nn.rbm_training import Epoch
 
 
 @contextmanager

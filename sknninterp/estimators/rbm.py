@@ -35,7 +35,8 @@ from sknninterp.estimators._progress import epoch_bar
 from sknninterp.estimators._training_state import KeptMachines
 from sknninterp.estimators._validation import Pair, for_torch, validated
 from sknninterp.nn.rbm import DenseRBM
-from sknninterp.nn.rbm_trainer import RULES, Epoch, RBMTrainer, train, train_epoch
+from sknninterp.nn.rbm_trainer import RULES, RBMTrainer
+from sknninterp.nn.rbm_training import Epoch, train, train_epoch
 from sknninterp.nn.units import UNITS, visible_unit
 
 _CHUNK_BYTES = 64 * 2**20

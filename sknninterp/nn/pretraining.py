@@ -30,7 +30,8 @@ from sknninterp.nn.nodes import (
     Weighted,
 )
 from sknninterp.nn.rbm import BaseRBM, ConvRBM, DenseRBM
-from sknninterp.nn.rbm_trainer import DivergenceError, Epoch, check_hybrid_epochs, train
+from sknninterp.nn.rbm_trainer import DivergenceError
+from sknninterp.nn.rbm_training import Epoch, check_hybrid_epochs, train
 from sknninterp.nn.units import visible_unit
 
 # The unit whose mean an activation is.
@@ -49,7 +50,7 @@ class PretrainedLayer:
         Path of the layer's module.
     rbm : DenseRBM or ConvRBM
         Its parameters are its own: they stay as they are when the network is trained on.
-    epochs : list of sknninterp.nn.rbm_trainer.Epoch
+    epochs : list of sknninterp.nn.rbm_training.Epoch
     """
 
     name: str
@@ -109,7 +110,7 @@ def pretrain(
     on_epoch : callable, default=None
         Called with a layer's name and each of its epochs, also those of starts that diverge.
     keep, kept : callable and dict, default=None
-        As :func:`sknninterp.nn.rbm_trainer.train` takes them, to go on with a pretraining that was
+        As :func:`sknninterp.nn.rbm_training.train` takes them, to go on with a pretraining that was
         broken off.
     **options
         `momentum`, `momentum_epochs`, `weight_decay`, `n_steps`, `sample_hidden`: see

@@ -1,6 +1,7 @@
 """Restricted Boltzmann machines as torch modules: dense and convolutional.
 
-How they learn is said in :mod:`sknninterp.nn.rbm_rules` and :mod:`sknninterp.nn.rbm_trainer`.
+How they learn is said in :mod:`sknninterp.nn.rbm_rules`, :mod:`sknninterp.nn.rbm_trainer` and
+:mod:`sknninterp.nn.rbm_training`.
 
 References
 ----------

@@ -22,7 +22,7 @@ from sknninterp.explainers.influence import InfluentialScores
 from sknninterp.explainers.weight_product import GarsonExplainer, OldenExplainer, PWPExplainer
 from sknninterp.nn import criteria, embeddings, units
 from sknninterp.nn.cnn import FixedKernelCNN
-from sknninterp.nn.rbm_trainer import Epoch
+from sknninterp.nn.rbm_training import Epoch
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.tuning import KLCriterion, Removal, RisingPowerLaw
 from sknninterp.persistence import _estimators, _modules, _skops

@@ -32,7 +32,7 @@ from sknninterp import (
 )
 from sknninterp.estimators import _stacked_fit
 from sknninterp.estimators._interrupts import deferred_interrupts, interrupted
-from sknninterp.nn import rbm_trainer, tuning
+from sknninterp.nn import rbm_training, tuning
 
 X, Y = make_classification(n_samples=150, n_features=6, n_informative=4, random_state=0)
 SMALL = {"max_epochs": 8, "batch_size": 32, "lr": 0.02, "random_state": 0}
@@ -273,7 +273,7 @@ def test_stacks_that_were_not_begun_are_left_out(monkeypatch):
 
 
 def test_a_machine(monkeypatch):
-    press_in(monkeypatch, rbm_trainer, "train_epoch", 3)
+    press_in(monkeypatch, rbm_training, "train_epoch", 3)
     machine = RBM(5, n_iter=6, random_state=0)
     with pytest.warns(ConvergenceWarning, match="after epoch 3"):
         machine.fit(X)
@@ -284,7 +284,7 @@ def test_a_machine(monkeypatch):
 
 
 def test_a_pretraining_has_nothing_to_keep(monkeypatch, tmp_path):
-    press_in(monkeypatch, rbm_trainer, "train_epoch", 2)
+    press_in(monkeypatch, rbm_training, "train_epoch", 2)
     network = RBMPretrainedMLP((12,), checkpoint=tmp_path, **SMALL)
     with pytest.raises(KeyboardInterrupt):
         network.fit(X, Y)

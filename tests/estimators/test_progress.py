@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sknninterp.estimators._progress import epoch_bar
-from sknninterp.nn.rbm_trainer import Epoch
+from sknninterp.nn.rbm_training import Epoch
 
 EPOCHS = [Epoch(i + 1, "cd", 0.01, 0.5, error, 0.1) for i, error in enumerate((0.25, 0.12345678))]
 
