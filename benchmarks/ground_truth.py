@@ -137,8 +137,8 @@ METHODS = {
 
 def by_column(model, importances, X) -> np.ndarray:
     """Importances of what a pipeline's first steps make, summed to the columns of X."""
-    names = model[:-1].get_feature_names_out()
-    columns = [column_of(name, set(X.columns)) for name in names]
+    known = set(X.columns)
+    columns = [column_of(name, known) for name in model[:-1].get_feature_names_out()]
     return pd.Series(importances).groupby(columns).sum()[list(X.columns)].to_numpy()
 
 
