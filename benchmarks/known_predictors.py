@@ -1,7 +1,7 @@
 """Do rankings have on top what is known to matter, and are they the same for other samples?
 
     python -m benchmarks.known_predictors [--resamples 5] [--sets NAME ...] [--methods NAME ...]
-        [--jobs 2] [--work FOLDER]
+        [--jobs 2] [--work FOLDER] [--readme]
 
 The methods of `benchmarks.ground_truth` on real tables of which the literature names predictors:
 clinical features of heart disease, diabetes and readmission, the 50 informative genes of Golub et
@@ -31,6 +31,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 
+from benchmarks._readme import markdown, put
 from benchmarks._timing import plain, write
 from benchmarks.ground_truth import METHODS
 from benchmarks.papers.runner import run_all
@@ -138,6 +139,23 @@ def tables(results) -> dict[str, pd.DataFrame]:
     return {"means": means, "overall": overall}
 
 
+def by_kind(found: dict) -> str:
+    """Means over the clinical tables and over the expression sets."""
+    rows = []
+    for method in dict.fromkeys(row["method"] for row in found["means"]):
+        own = [row for row in found["means"] if row["method"] == method]
+        shown = {"method, ranking": method}
+        for kind, tables_, tops in (("clinical", CLINICAL, (5, 10)), ("genes", STUDIES, (10, 50))):
+            of_kind = [row for row in own if row["table"] in tables_]
+            measures = [*(f"top {k}" for k in tops), "stability", "seconds"]
+            for measure in measures:
+                mean = np.mean([row[measure] for row in of_kind]) if of_kind else None
+                digits = 1 if measure == "seconds" else 2
+                shown[f"{kind}: {measure}"] = "" if mean is None else f"{mean:.{digits}f}"
+        rows.append(shown)
+    return markdown(rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--resamples", type=int, default=5)
@@ -145,6 +163,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("known-predictors-work"))
+    parser.add_argument("--readme", action="store_true")
     options = parser.parse_args()
     settings = {"seeds": options.resamples}
     work = KnownPredictors(options.sets, options.methods)
@@ -153,7 +172,10 @@ def main() -> None:
     with pd.option_context("display.width", 200, "display.max_rows", 200):
         print(found_["means"].round(3).to_string(index=False))
         print(found_["overall"].round(3).to_string(index=False))
-    write("known_predictors", {"settings": settings, **{k: plain(v) for k, v in found_.items()}})
+    records = {name: plain(frame) for name, frame in found_.items()}
+    write("known_predictors", {"settings": settings, **records})
+    if options.readme:
+        put("known predictors", by_kind(records))
 
 
 if __name__ == "__main__":

@@ -329,30 +329,56 @@ def tables(results) -> dict[str, pd.DataFrame]:
     return {"means": means, "differences": compared, "overall": overall, "times boosting": times}
 
 
-def readme_table(found: dict) -> str:
+def table_by_table(found: dict) -> str:
     """Score of every method on every table, and whether it is another than ours for sure."""
     methods = [row["method"] for row in found["overall"]]
     scores = {(row["table"], row["method"]): row["score"] for row in found["means"]}
-    apart = {
-        (row["table"], row["method"]): np.sign(row["difference"])
-        for row in found["differences"]
-        if abs(row["difference"]) > row["interval"]
-    }
+    apart = {(row["table"], row["method"]): verdict(row) for row in found["differences"]}
     rows = []
     for table in dict.fromkeys(row["table"] for row in found["means"]):
         row = {"": table}
         for method in methods:
             score = scores.get((table, method))
             # Beside ours: better (+) or worse (-) beyond the interval.
-            mark = {1.0: " -", -1.0: " +"}.get(apart.get((table, method)), "")
+            mark = {1: " -", -1: " +"}.get(apart.get((table, method), 0), "")
             row[method] = "" if score is None else f"{score:.3f}{mark}"
         rows.append(row)
-    ranks = {row["method"]: row["rank"] for row in found["overall"]}
-    rows.append({"": "mean rank"} | {m: f"{ranks[m]:.1f}" if ranks[m] else "" for m in methods})
-    for name, measure in zip(("mean seconds", "without the search"), SECONDS, strict=True):
-        seconds = {row["method"]: row[measure] for row in found["overall"]}
-        rows.append({"": name} | {m: f"{s:.1f}" if s else "" for m, s in seconds.items()})
     return markdown(rows)
+
+
+def in_short(found: dict) -> str:
+    """Ranks and seconds of every method, and on how many tables ours is another for sure."""
+    rows = []
+    for row in sorted(found["overall"], key=lambda row: row["method"] != OURS):
+        verdicts = [verdict(d) for d in found["differences"] if d["method"] == row["method"]]
+        counts = [verdicts.count(which) for which in (1, 0, -1)]
+        without = row["refit seconds"]
+        rows.append(
+            {
+                "method": row["method"],
+                "mean rank": f"{row['rank']:.1f}" if row["rank"] else "",
+                **beside_all(row, found["overall"]),
+                "the first line is better, level, worse": ", ".join(map(str, counts))
+                if verdicts
+                else "",
+                "mean seconds": f"{row['seconds']:.1f}"
+                + (f" ({without:.1f} without the search)" if without else ""),
+            }
+        )
+    return markdown(rows)
+
+
+def beside_all(row: dict, overall: list[dict]) -> dict:
+    """The rank on the tables where pytabkit's networks ran too, if they did."""
+    if all(other["rank"] for other in overall):
+        return {}
+    return {"where all ran": f"{row['rank beside all']:.1f}"}
+
+
+def verdict(difference: dict) -> int:
+    """1 where ours is better beyond the interval, -1 where it is worse, else 0."""
+    beyond = abs(difference["difference"]) > difference["interval"]
+    return int(np.sign(difference["difference"])) if beyond else 0
 
 
 def main() -> None:
@@ -378,7 +404,8 @@ def main() -> None:
     records = {name: plain(frame) for name, frame in found.items()}
     write("real_tables", {"settings": settings, **records})
     if options.readme:
-        put("real tables", readme_table(records))
+        put("real tables", table_by_table(records))
+        put("real tables in short", in_short(records))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import re
 import sknninterp
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+if "SKNNINTERP_DATA" not in os.environ:
+    print("SKNNINTERP_DATA names no folder: the gallery's data will be fetched, where they can be.")
 
 project = "sknninterp"
 author = "the sknninterp developers"

@@ -12,7 +12,7 @@ import sknninterp
 from sknninterp import datasets, distributed, evaluation, plotting
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("**/*.rst"))
+PAGES = sorted([*(ROOT / "docs").glob("**/*.rst"), *(ROOT / "docs").glob("*.md")])
 PAGES = [
     p for p in PAGES if not {"generated", "auto_examples", "_build", "_templates"} & set(p.parts)
 ]
@@ -89,3 +89,17 @@ def code_blocks():
 def test_code_of_the_guide_runs(block):
     code = re.sub("^    ", "", block, flags=re.M)
     exec(compile(code, "guide", "exec"), {"__name__": "guide"})
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_code_of_the_readme_runs(monkeypatch, tmp_path):
+    pytest.importorskip("skops")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(blocks) == 4
+    names = {"__name__": "readme"}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "model.safetensors"}

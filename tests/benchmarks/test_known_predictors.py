@@ -52,3 +52,16 @@ def test_runs_and_tables(monkeypatch):
     assert set(overall.index) == {"lasso, coefficients", "plain network, integrated gradients"}
     assert (overall["tables"] == 1).all() and (overall["top 10"] == 1).all()
     assert overall["stability"].between(-1, 1).all()
+
+
+def test_means_of_each_kind():
+    means = [
+        {"table": table, "method": "network", "seconds": 2.0, "stability": 0.5}
+        | {"top 5": top, "top 10": top, "top 50": 1.0}
+        for table, top in [("heart", 0.4), ("Pima", 0.6), ("Golub", 0.2)]
+    ]
+    means.append({**means[0], "method": "permutation"})
+    assert known_predictors.by_kind({"means": means}).splitlines()[2:] == [
+        "| network | 0.50 | 0.50 | 0.50 | 2.0 | 0.20 | 1.00 | 0.50 | 2.0 |",
+        "| permutation | 0.40 | 0.40 | 0.50 | 2.0 |  |  |  |  |",
+    ]

@@ -1,4 +1,4 @@
-"""Parts of the README that are made from committed results."""
+"""Parts of the README and of the benchmarks' page that are made from committed results."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import json
 
 import pytest
 
-from benchmarks import _readme, ground_truth, peers, real_tables
+from benchmarks import _readme, ground_truth, known_predictors, peers, real_tables
 from benchmarks._timing import RESULTS
 
 
 def test_it_changes_between_its_marks_alone(tmp_path):
-    readme = tmp_path / "README.md"
+    pages = tmp_path / "README.md", tmp_path / "benchmarks.md"
     begin, end = _readme.marks("speed")
-    readme.write_text(f"before\n{begin}old\n{end}after\n")
-    _readme.put("speed", _readme.markdown([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]), readme)
+    pages[0].write_text("no marks\n")
+    pages[1].write_text(f"before\n{begin}old\n{end}after\n")
+    _readme.put("speed", _readme.markdown([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]), pages)
     table = "| a | b |\n| --- | --- |\n| 1 | x |\n| 2 | y |\n"
-    assert readme.read_text() == f"before\n{begin}{table}{end}after\n"
-    readme.write_text("no marks\n")
-    with pytest.raises(ValueError, match="lacks the marks"):
-        _readme.put("speed", "text", readme)
-    assert readme.read_text() == "no marks\n"
+    assert pages[1].read_text() == f"before\n{begin}{table}{end}after\n"
+    assert pages[0].read_text() == "no marks\n"
+    with pytest.raises(ValueError, match="No page has the marks"):
+        _readme.put("truth", "text", pages)
 
 
 def committed(name):
@@ -32,10 +32,10 @@ def committed(name):
     [
         ("speed", lambda: peers.table(committed("peers")["rows"])),
         ("known truth", lambda: ground_truth.readme_table(committed("ground_truth"))),
-        ("real tables", lambda: real_tables.readme_table(committed("real_tables"))),
+        ("real tables", lambda: real_tables.table_by_table(committed("real_tables"))),
+        ("real tables in short", lambda: real_tables.in_short(committed("real_tables"))),
+        ("known predictors", lambda: known_predictors.by_kind(committed("known_predictors"))),
     ],
 )
 def test_it_says_what_the_results_say(name, text):
-    begin, end = _readme.marks(name)
-    written = _readme.README.read_text(encoding="utf-8").partition(begin)[2].partition(end)[0]
-    assert written == text()
+    assert _readme.read(name)[2] == text()

@@ -108,11 +108,12 @@ def test_tables_of_results():
     assert mean == pytest.approx(0.1)
 
 
-def test_readme_table():
-    found = {
+def found_of(*others):
+    return {
         "overall": [
-            {"method": "network", "rank": 1.5, "seconds": 2.0, "refit seconds": 0.4},
             {"method": "forest", "rank": 1.5, "seconds": 3.0, "refit seconds": None},
+            {"method": "network", "rank": 1.5, "seconds": 2.0, "refit seconds": 0.4},
+            *others,
         ],
         "means": [
             {"table": "heart", "method": "network", "score": 0.9},
@@ -122,12 +123,29 @@ def test_readme_table():
         ],
         "differences": [
             {"table": "heart", "method": "forest", "difference": 0.1, "interval": 0.05},
+            {"table": "wine", "method": "forest", "difference": 0.1, "interval": 0.2},
         ],
     }
-    assert real_tables.readme_table(found).splitlines()[2:] == [
-        "| heart | 0.900 | 0.800 - |",
-        "| wine | 0.900 |  |",
-        "| mean rank | 1.5 | 1.5 |",
-        "| mean seconds | 2.0 | 3.0 |",
-        "| without the search | 0.4 |  |",
+
+
+def test_table_by_table():
+    assert real_tables.table_by_table(found_of()).splitlines()[2:] == [
+        "| heart | 0.800 - | 0.900 |",
+        "| wine |  | 0.900 |",
+    ]
+
+
+def test_in_short():
+    assert real_tables.in_short(found_of()).splitlines()[2:] == [
+        "| network | 1.5 |  | 2.0 (0.4 without the search) |",
+        "| forest | 1.5 | 1, 1, 0 | 3.0 |",
+    ]
+    ranks = {"rank": None, "rank beside all": 2.0, "seconds": 9.0, "refit seconds": None}
+    found = found_of({"method": "TabM", **ranks})
+    for row in found["overall"][:2]:
+        row["rank beside all"] = 1.0
+    assert real_tables.in_short(found).splitlines()[2:] == [
+        "| network | 1.5 | 1.0 |  | 2.0 (0.4 without the search) |",
+        "| forest | 1.5 | 1.0 | 1, 1, 0 | 3.0 |",
+        "| TabM |  | 2.0 |  | 9.0 |",
     ]
