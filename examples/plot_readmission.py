@@ -8,9 +8,10 @@ with a known share of false ones among them?
 """
 
 # %%
-# One encounter of each of 12,000 patients: diagnoses, admission, laboratory, medications. Categories
-# and gaps are filled and encoded by ``table_preprocessor``; explanations stay in the columns. Many
-# codes are rare, so that columns which say little are pushed out by ``input_penalty``.
+# One encounter of each of 12,000 patients: diagnoses, admission, laboratory, medications.
+# Categories and gaps are filled and encoded by ``table_preprocessor``; explanations stay in the
+# columns. Many codes are rare, so that columns which say little are pushed out by
+# ``input_penalty``.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -46,7 +47,7 @@ auc = roc_auc_score(y_test, pipe.predict_proba(X_test)[:, 1])
 print(f"test AUC {auc:.3f}")
 
 # %%
-# The cohort. Five networks trained at once tell how much of the ranking is chance of their training.
+# The cohort. Five networks, trained at once, tell how much of the ranking is chance of training.
 explainer = GradientXInputExplainer(pipe).fit(X)
 explanation = explainer.explain(X_test, target=1)
 explanation.plot.forest(max_display=12, title="Readmission within 30 days")
