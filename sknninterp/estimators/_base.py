@@ -38,12 +38,13 @@ from sknninterp.nn.entropy_penalty import EntropyPenalty
 from sknninterp.nn.graph import evaluation
 from sknninterp.nn.input_penalty import InputPenalty
 from sknninterp.nn.mlp import ACTIVATIONS
-from sknninterp.nn.optim import FusedAdam
+from sknninterp.nn.optim import AdamMini, FusedAdam
 
 # "sgd" has Nesterov's momentum, as scikit-learn's MLP has by default.
 OPTIMIZERS: dict[str, tuple[Callable, dict]] = {
     "adam": (FusedAdam, {}),
     "adamw": (torch.optim.AdamW, {"fused": True}),
+    "adam_mini": (AdamMini, {}),
     "sgd": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True, "fused": True}),
     "nadam": (torch.optim.NAdam, {}),
     "rmsprop": (torch.optim.RMSprop, {}),

@@ -35,6 +35,7 @@ from sknninterp.estimators._training_state import StackState
 from sknninterp.estimators._tuning_part import TuningPart
 from sknninterp.nn.embeddings import split_embedding
 from sknninterp.nn.input_penalty import InputPenalty, StackedInputPenalty, rise
+from sknninterp.nn.optim import AdamMini
 from sknninterp.nn.schedule import Schedule
 from sknninterp.nn.stacked import StackedMLP
 from sknninterp.nn.stacked_training import (
@@ -341,6 +342,8 @@ def _fit_group(members: list[_Member], part: Part) -> None:
     first, nets = members[0].estimator, [member.net for member in members]
     stack = StackedMLP([net.module_ for net in nets])
     make_optimizer, options = first._optimizer()
+    if make_optimizer is AdamMini:
+        options = {**options, "stacked": True}
     optimizer = make_optimizer(stack.parameters(), lr=first.lr, **options)
     loss = CrossEntropy() if is_classifier(first) else SquaredError()
     gradients = Backpropagation(stack, loss)

@@ -36,8 +36,10 @@ class ANTClassifier(TuningPart, TorchMLPClassifier):
         A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
         from its weights), in place of the fully connected network; it puts out logits, or values.
         X may then have more than two dimensions, (n_samples, channels, ...).
-    optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
-        A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
+    optimizer : str or callable, default="adam"
+        "adam", "adamw", "adam_mini" (:class:`~sknninterp.nn.optim.AdamMini`: for rankings of many
+        more columns than samples), "sgd" (with Nesterov's momentum of 0.9), "nadam", "rmsprop",
+        "adagrad", or a `torch.optim` class.
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0
@@ -286,8 +288,10 @@ class ANTRegressor(TuningPart, TorchMLPRegressor):
         A callable `(n_inputs, n_outputs) -> torch.nn.Module`, or a module (copied, and trained on
         from its weights), in place of the fully connected network; it puts out logits, or values.
         X may then have more than two dimensions, (n_samples, channels, ...).
-    optimizer : {"adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"} or callable, default="adam"
-        A name, or a `torch.optim` class; "sgd" has Nesterov's momentum of 0.9.
+    optimizer : str or callable, default="adam"
+        "adam", "adamw", "adam_mini" (:class:`~sknninterp.nn.optim.AdamMini`: for rankings of many
+        more columns than samples), "sgd" (with Nesterov's momentum of 0.9), "nadam", "rmsprop",
+        "adagrad", or a `torch.optim` class.
     lr : float, default=1e-3
         Learning rate.
     weight_decay : float, default=0.0

@@ -34,9 +34,12 @@ _TRAINING = {
     "dtype": "float32",
     "n_networks": 10,
 }
+# By a few steps of Adam all of thousands of genes get weights of about one size, however much each
+# says: see benchmarks.known_predictors.
+_OPTIMIZER_OF_WIDE_TABLES = "adam_mini"
 
 
-def default_network(kind: type, n_samples: int) -> Any:
+def default_network(kind: type, n_samples: int, n_features: int = 1) -> Any:
     """The network that is searched where none is given.
 
     Parameters
@@ -45,14 +48,18 @@ def default_network(kind: type, n_samples: int) -> Any:
         `TorchMLPClassifier` or `TorchMLPRegressor`.
     n_samples : int
         To train on.
+    n_features : int, default=1
+        Columns of the table.
 
     Returns
     -------
     Pipeline
     """
     least, most = _BATCH_SIZES
-    size = min(most, max(least, n_samples // _STEPS))
-    return make_pipeline(table_preprocessor(), kind(**_TRAINING, batch_size=size))
+    options = {**_TRAINING, "batch_size": min(most, max(least, n_samples // _STEPS))}
+    if n_features > MOST_EMBEDDED_COLUMNS:
+        options["optimizer"] = _OPTIMIZER_OF_WIDE_TABLES
+    return make_pipeline(table_preprocessor(), kind(**options))
 
 
 class _InputSearch(Search):
@@ -90,7 +97,8 @@ class _InputSearch(Search):
         self.random_state = random_state
 
     def _new_default(self):
-        return default_network(self._default, getattr(self, "_n_samples", 0))
+        n_features = math.prod(getattr(self, "_sample_shape", ()))
+        return default_network(self._default, getattr(self, "_n_samples", 0), n_features)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

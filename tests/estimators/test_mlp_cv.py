@@ -138,6 +138,16 @@ def test_before_it_is_fitted():
 def test_the_default_network_has_batches_for_its_samples(n_samples, size):
     network = default_network(TorchMLPRegressor, n_samples)[-1]
     assert isinstance(network, TorchMLPRegressor) and network.batch_size == size
+    assert network.optimizer == "adamw"
+
+
+def test_the_default_network_of_wide_tables_ranks_by_what_columns_say(monkeypatch):
+    assert default_network(TorchMLPRegressor, 40, 2_001)[-1].optimizer == "adam_mini"
+    monkeypatch.setattr("sknninterp.estimators.mlp_cv.MOST_EMBEDDED_COLUMNS", 11)
+    X, y = table("bent", 60)
+    search = TorchMLPRegressorCV(input_penalties=[0.1], cv=2, random_state=0).fit(X, y)
+    assert search.best_estimator_[-1].optimizer == "adam_mini"
+    assert np.isfinite(search.predict(X)).all()
 
 
 def test_a_table_as_it_comes():
