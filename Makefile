@@ -3,7 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python)
 
-NEWEST_PYTHON ?= $(shell command -v python3.13 || echo $(PYTHON))
+NEWEST_PYTHON ?= $(shell python3.13 -c "" 2>/dev/null && command -v python3.13 || echo $(PYTHON))
 
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt

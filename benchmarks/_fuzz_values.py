@@ -60,7 +60,7 @@ VALID = {
     "batch_size": [1, 2, 7, 1000],
     "n_networks": [1, 2, 3],
     "module": [None, lambda n_inputs, n_outputs: torch.nn.Linear(n_inputs, n_outputs)],
-    "optimizer": ["adam", "sgd", "adamw", torch.optim.Adam],
+    "optimizer": ["adam", "sgd", "adamw", "adam_mini", torch.optim.Adam],
     "lr": [1e-3, 0.1, 1e3, 1e30],
     "numeric_embedding": ["spline", "piecewise", "periodic", None],
     "criterion": ["kl", "magnitude", "apoz", "taylor", "influence", "selectivity", "random"],

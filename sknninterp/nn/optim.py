@@ -172,11 +172,11 @@ class AdamMini(torch.optim.Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None and parameter.numel():
-                    self._update(group, parameter)
+                    self._update(group, parameter, parameter.grad)
         return loss
 
-    def _update(self, group: dict, parameter: Tensor) -> None:
-        gradient, state = parameter.grad, self.state[parameter]
+    def _update(self, group: dict, parameter: Tensor, gradient: Tensor) -> None:
+        state = self.state[parameter]
         inputs = _inputs(parameter, group["stacked"])
         square = gradient.square()
         if inputs:

@@ -191,7 +191,9 @@ def test_training_learns_and_leaves_parameters_alone(kind):
     assert estimator.n_features_in_ == 6
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"])
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "adamw", "adam_mini", "sgd", "nadam", "rmsprop", "adagrad"]
+)
 def test_every_optimizer_learns_and_takes_weight_decay(optimizer):
     free = fitted(ANTClassifier, optimizer=optimizer, lr=0.02, max_epochs=30)
     assert free.score(X, Y) > 0.6

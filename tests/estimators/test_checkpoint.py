@@ -85,7 +85,7 @@ CASES = {
     ),
 } | {
     f"optimizer {name}": TorchMLPRegressor((9,), optimizer=name, **SMALL)
-    for name in ("adamw", "sgd", "nadam", "rmsprop", "adagrad")
+    for name in ("adamw", "adam_mini", "sgd", "nadam", "rmsprop", "adagrad")
 }
 
 

@@ -70,6 +70,7 @@ CASES = {
     "weights of classes": TorchMLPClassifier(class_weight={2: 5.0}, **QUICK),
     "decay": TorchMLPClassifier(weight_decay=0.1, optimizer="nadam", **QUICK),
     "sgd": TorchMLPClassifier(optimizer="sgd", activation="sigmoid", **QUICK),
+    "one rate a neuron": ANTClassifier(optimizer="adam_mini", input_penalty=0.2, **QUICK),
     "no hidden layer": TorchMLPClassifier(**{**QUICK, "hidden_layer_sizes": ()}),
     "tuned": ANTClassifier(**QUICK),
     "tuned on a part": ANTClassifier(tuning_data="validation", **QUICK),

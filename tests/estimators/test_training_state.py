@@ -47,7 +47,7 @@ def alike(one, other):
     return one == other or one != one
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "nadam", "adagrad", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", "adam_mini", "nadam", "adagrad", "sgd"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_net_comes_back_with_its_types(optimizer, dtype, part):
     network = ANTClassifier((12,), optimizer=optimizer, dtype=dtype, dropout=0.1, **SMALL)

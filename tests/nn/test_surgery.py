@@ -16,7 +16,7 @@ from torch import nn
 from sknninterp.nn.graph import evaluation, read, single_use
 from sknninterp.nn.mlp import MLP
 from sknninterp.nn.nodes import Linear, UnsupportedModuleError, Weighted
-from sknninterp.nn.optim import FusedAdam
+from sknninterp.nn.optim import AdamMini, FusedAdam
 from sknninterp.nn.surgery import remove_units
 
 
@@ -323,6 +323,7 @@ OPTIMIZERS = {
     "adam-foreach": lambda p: torch.optim.Adam(p, lr=0.01, foreach=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, fused=True),
     "fused-adam": lambda p: FusedAdam(p, lr=0.01, weight_decay=0.01),
+    "adam-mini": lambda p: AdamMini(p, lr=0.01),
     "nadam": lambda p: torch.optim.NAdam(p, lr=0.01),
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.01),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),

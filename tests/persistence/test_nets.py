@@ -17,7 +17,7 @@ from sknninterp import (
 )
 
 SMALL = {"hidden_layer_sizes": (6, 4), "max_epochs": 4, "random_state": 0}
-OPTIMIZERS = ["adam", "adamw", "sgd", "nadam", "rmsprop", "adagrad"]
+OPTIMIZERS = ["adam", "adamw", "adam_mini", "sgd", "nadam", "rmsprop", "adagrad"]
 
 
 def go_on(estimator, data, same, copied):
@@ -149,7 +149,7 @@ def test_missing_device_is_a_warning(data, changed, same):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "nadam"])
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "adam_mini", "sgd", "nadam"])
 def test_gpu(optimizer, data, copied, same):
     first = TorchMLPClassifier(
         **SMALL, optimizer=optimizer, device="cuda", numeric_embedding="spline", input_penalty=0.1
