@@ -149,9 +149,11 @@ def by_kind(found: dict) -> str:
             of_kind = [row for row in own if row["table"] in tables_]
             measures = [*(f"top {k}" for k in tops), "stability", "seconds"]
             for measure in measures:
-                mean = np.mean([row[measure] for row in of_kind]) if of_kind else None
+                # Trees that find nothing to split rank nothing: no stability.
+                values = [row[measure] for row in of_kind if row[measure] is not None]
                 digits = 1 if measure == "seconds" else 2
-                shown[f"{kind}: {measure}"] = "" if mean is None else f"{mean:.{digits}f}"
+                mean = f"{np.mean(values):.{digits}f}" if values else ""
+                shown[f"{kind}: {measure}"] = mean
         rows.append(shown)
     return markdown(rows)
 

@@ -185,8 +185,9 @@ def test_regression_scales_its_target(clinic):
 def test_weights_of_a_wide_table_decay_faster(problem):
     settings = Settings("outcome")
     n_columns = len(problem.numeric) + len(problem.categorical)
-    decay = {
-        n_rows: inner_network(make_model(problem, settings, n_rows, PLAIN)[-1]).weight_decay
+    wide, other = (
+        inner_network(make_model(problem, settings, n_rows, PLAIN)[-1])
         for n_rows in (n_columns - 1, n_columns)
-    }
-    assert decay[n_columns - 1] > decay[n_columns] > 0
+    )
+    assert wide.weight_decay > other.weight_decay > 0
+    assert (wide.optimizer, other.optimizer) == ("adam_mini", "adamw")
