@@ -9,8 +9,8 @@ made to fade, and genes that say more get more.
 """
 
 # %%
-# The same network, without and with a strong decoupled weight decay, by Adam and by Adam-mini, whose
-# steps are longer for what says more; and twice each.
+# The same network, without and with a strong decoupled weight decay, by Adam and by Adam-mini,
+# whose steps are longer for what says more; and twice each.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
