@@ -163,7 +163,7 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
     estimator : TorchMLPClassifier, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is what did best in a benchmark: ten
         networks of 64 neurons, trained by AdamW for 20 epochs of about eight batches, of 32 to
-        128 samples, behind `table_preprocessor`.
+        128 samples, behind `table_preprocessor`; by "adam_mini" of more than 2,000 columns.
     numeric_embeddings : "auto", or list of {None, "spline", "piecewise", "periodic"} or callable, \
             default="auto"
         To try as `numeric_embedding`. "auto" is None and "piecewise", of more than 2,000 columns
@@ -261,7 +261,7 @@ class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
     estimator : TorchMLPRegressor, or estimator or pipeline that holds one, default=None
         Other networks of this package do as well. None is what did best in a benchmark: ten
         networks of 64 neurons, trained by AdamW for 20 epochs of about eight batches, of 32 to
-        128 samples, behind `table_preprocessor`.
+        128 samples, behind `table_preprocessor`; by "adam_mini" of more than 2,000 columns.
     numeric_embeddings : "auto", or list of {None, "spline", "piecewise", "periodic"} or callable, \
             default="auto"
         To try as `numeric_embedding`. "auto" is None and "piecewise", of more than 2,000 columns
