@@ -1,7 +1,7 @@
 """Predictions on real tables: networks chosen by cross-validation beside their peers.
 
     python -m benchmarks.real_tables [--repeats 1] [--sets NAME ...] [--methods NAME ...]
-        [--jobs 2] [--work FOLDER] [--readme]
+        [--jobs 2] [--work FOLDER] [--keep] [--readme]
 
 Five outer folds, as often as `--repeats` says; whatever a method chooses it chooses on the training
 part alone. Classes: ROC AUC (of several: each against the rest, the mean) and accuracy. Values:
@@ -22,12 +22,16 @@ the paired differences, corrected for folds that share samples (Nadeau and Bengi
 the Generalization Error*, Machine Learning 52, 2003), holds 0. Seconds are of one fit, on one
 thread; of the network with its search and, as "refit seconds", of the chosen ten networks alone:
 boosting and the forest search nothing.
+
+A finished fit is a file in the work folder: a run that was cut off goes on. `--keep` takes what is not
+run now from the committed results, to add a method to them.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import time
 import warnings
 from itertools import product
@@ -53,7 +57,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 
 from benchmarks._readme import markdown, put
-from benchmarks._timing import plain, write
+from benchmarks._timing import RESULTS, plain, write
 from benchmarks.papers.runner import run_all
 from sknninterp import TorchMLPClassifierCV, TorchMLPRegressorCV, table_preprocessor
 from sknninterp.datasets import (
@@ -381,6 +385,13 @@ def verdict(difference: dict) -> int:
     return int(np.sign(difference["difference"])) if beyond else 0
 
 
+def kept(results, committed=RESULTS / "real_tables.json") -> list[dict]:
+    """Committed results of what was not run now."""
+    new = {(r["table"], r["method"], r["fold"]) for r in results}
+    earlier = json.loads(committed.read_text(encoding="utf-8"))["folds"]
+    return [r for r in earlier if (r["table"], r["method"], r["fold"]) not in new]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=1)
@@ -388,12 +399,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("real-tables-work"))
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--readme", action="store_true")
     options = parser.parse_args()
     settings = {"repeats": options.repeats}
     results = run_all(
         RealTables(options.sets, options.methods), settings, options.work, options.jobs
     )
+    if options.keep:
+        results = [*kept(results), *results]
     found = tables(results)
     with pd.option_context("display.width", 200, "display.max_rows", 200):
         for measure in ("score", "seconds"):
@@ -402,7 +416,8 @@ def main() -> None:
         print("\ntimes boosting\n", found["times boosting"].round(1).to_string(index=False))
         print(found["overall"].round(2).to_string(index=False))
     records = {name: plain(frame) for name, frame in found.items()}
-    write("real_tables", {"settings": settings, **records})
+    folds = plain(pd.DataFrame(results)[["table", "method", "fold", "score", "accuracy", *SECONDS]])
+    write("real_tables", {"settings": settings, **records, "folds": folds})
     if options.readme:
         put("real tables", table_by_table(records))
         put("real tables in short", in_short(records))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,3 +151,11 @@ def test_in_short():
         "| forest | 1.5 | 1.0 | 1, 1, 0 | 3.0 |",
         "| TabM |  | 2.0 |  | 9.0 |",
     ]
+
+
+def test_results_of_other_methods_are_kept(tmp_path):
+    path = tmp_path / "real_tables.json"
+    row = {"table": "heart", "fold": 0, "score": 0.5}
+    path.write_text(json.dumps({"folds": [{**row, "method": m} for m in ("forest", "network")]}))
+    found = real_tables.kept([{**row, "method": "network", "score": 0.9}], path)
+    assert found == [{**row, "method": "forest"}]
