@@ -23,8 +23,8 @@ the Generalization Error*, Machine Learning 52, 2003), holds 0. Seconds are of o
 thread; of the network with its search and, as "refit seconds", of the chosen ten networks alone:
 boosting and the forest search nothing.
 
-A finished fit is a file in the work folder: a run that was cut off goes on. `--keep` takes what is not
-run now from the committed results, to add a method to them.
+A finished fit is a file in the work folder: a run that was cut off goes on. `--keep` takes what is
+not run now from the committed results, to add a method to them.
 """
 
 from __future__ import annotations
