@@ -36,7 +36,7 @@ demo: $(DEMO_ENV) ## rank the features of the breast-cancer data, into demo-outp
 demo-readmission: $(DEMO_ENV) ## the same on 99,343 hospital encounters, into demo-readmission-output/
 	@$(PY) -m sknninterp.cli demo --data readmission --out demo-readmission-output
 
-test: lint ## every check: lint, tests, doctests, examples
+test: lint ## lint, tests, doctests, examples
 	@$(PYTEST) -n $(WORKERS)
 
 pytest: $(TEST_ENV) ## the tests alone
