@@ -43,12 +43,13 @@ pytest: $(TEST_ENV) ## the tests alone
 	@$(PYTEST) -n $(WORKERS) $(PYTEST_ARGS)
 
 # Not a part of `make test`: torch of another version comes with gigabytes of CUDA libraries. The
-# benchmarks ask for newer libraries than the package.
+# benchmarks ask for newer libraries than the package, and scikit-learn before 1.8 makes checks that
+# fail by rounding alone strict.
 matrix: matrix-oldest matrix-newest ## the tests with the oldest and with the newest libraries
 
 matrix-oldest:
 	@$(MAKE) --no-print-directory VENV=.venv-oldest CONSTRAINTS=constraints-oldest.txt \
-	    PYTEST_ARGS="--ignore tests/benchmarks" pytest
+	    PYTEST_ARGS="--ignore tests/benchmarks -o xfail_strict=false" pytest
 
 matrix-newest:
 	@$(MAKE) --no-print-directory VENV=.venv-newest CONSTRAINTS=constraints-newest.txt \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import os
 from importlib.metadata import version
 from typing import Any
@@ -79,6 +80,11 @@ def to_onnx(estimator: Any, path: str | os.PathLike) -> None:
     except ImportError as error:
         raise ImportError("to_onnx needs onnx and onnxscript: pip install sknninterp[onnx].") from (
             error
+        )
+    if "dynamic_shapes" not in inspect.signature(torch.onnx.export).parameters:
+        raise ImportError(
+            f"to_onnx needs torch 2.6 or newer, and this is {torch.__version__}: pip install"
+            " sknninterp[onnx]."
         )
     data = _exported(network)
     write_atomically(path, lambda file: file.write(data))

@@ -1,6 +1,7 @@
 """ONNX files say what the estimators say."""
 
 import builtins
+import inspect
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from sknninterp import (
     to_onnx,
 )
 
+EXPORTS = "dynamic_shapes" in inspect.signature(torch.onnx.export).parameters
 SMALL = {"hidden_layer_sizes": (6, 4), "max_epochs": 3, "random_state": 0}
 
 
@@ -28,6 +30,8 @@ def run(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnx")
+    if not EXPORTS:
+        pytest.skip("torch is older than 2.6")
 
     def convert(estimator, X):
         path = tmp_path / "network.onnx"
@@ -125,4 +129,13 @@ def test_without_onnx_the_error_says_what_to_install(data, tmp_path, monkeypatch
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"pip install sknninterp\[onnx\]"):
+        to_onnx(network, tmp_path / "a")
+
+
+def test_older_versions_of_torch_are_named(data, tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnx")
+    network = TorchMLPClassifier(**SMALL).fit(*data)
+    monkeypatch.setattr(torch.onnx, "export", lambda model, args: None)
+    with pytest.raises(ImportError, match=r"torch 2\.6 or newer, and this is \d"):
         to_onnx(network, tmp_path / "a")
