@@ -35,7 +35,8 @@ autosummary_generate = True
 autodoc_default_options = {
     "members": True,
     "inherited-members": "BaseEstimator,TransformerMixin,MetaEstimatorMixin,ClassifierMixin,"
-    "RegressorMixin,SelectorMixin,_SetOutputMixin,_MetadataRequester,Module,Callback,tuple",
+    "RegressorMixin,SelectorMixin,_SetOutputMixin,_MetadataRequester,Module,Optimizer,Callback,"
+    "tuple",
     "exclude-members": ",".join(
         f"set_{method}_request"
         for method in ("fit", "partial_fit", "predict", "predict_proba", "score", "transform")
@@ -77,7 +78,6 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "sknninterp"
-html_static_path = ["_static"]
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
