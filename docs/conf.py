@@ -85,7 +85,9 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "changelog": [], "contributing": []}
+html_sidebars = dict.fromkeys(
+    ("index", "benchmarks", "what_holds", "which_method", "changelog", "contributing"), []
+)
 # Nothing is fetched while it is built; formulas are drawn by the reader's browser.
 myst_heading_anchors = 3
 # The references of a module are for all its functions; included Markdown starts below its title.
