@@ -1,9 +1,9 @@
-"""Every speed that the README tells, in one table made from the committed results.
+"""Every speed that the documentation tells, in one table made from the committed results.
 
     python -m benchmarks.peers [--run] [--readme]
 
 `--run` runs the benchmarks that measure them first, one after another; each compares its own
-contestants within its run. `--readme` writes the table into the README, between its markers.
+contestants within its run. `--readme` writes the table into docs/benchmarks.md, between its marks.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def gather(results: Path = RESULTS) -> list[dict]:
 
 
 def told(row: dict) -> str:
-    """The others, as the README tells them."""
+    """The others, as the table tells them."""
     return "; ".join(f"{name}: {ratio:.3g}" for name, ratio in row["others"].items())
 
 
