@@ -158,7 +158,7 @@ def analyse(problem: Problem, settings: Settings) -> Analysis:
                 f"The network was chosen on {search.n_rows:,} of the {len(train):,} training rows."
             )
     preprocess = make_preprocessor(problem)
-    encoded = preprocess.fit_transform(problem.X.iloc[train])
+    encoded = preprocess.fit_transform(problem.X.iloc[train], problem.y[train])
     parts = _Parts(
         encoded, problem.y[train], preprocess.transform(problem.X.iloc[test]), problem.y[test]
     )

@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from sknninterp.persistence._container import PersistenceError
-from sknninterp.persistence._writing import Kind
+from sknninterp.persistence._writing import Kind, described
 
 _STAND_IN = re.compile(r"<sknninterp object \d+>", re.ASCII)
 # Of scikit-learn and of this package, what skops does not know to be harmless.
@@ -39,6 +39,7 @@ _TRUSTED = {
     "sklearn.utils._bunch.Bunch",
     "sklearn.utils._metadata_requests.MetadataRequest",
     "sklearn.utils._metadata_requests.MethodMetadataRequest",
+    "sknninterp.estimators.tables.InformativeImputer",
     "sknninterp.estimators.tables.categories_of",
     "sknninterp.estimators.tables.numbers_of",
 }
@@ -76,7 +77,8 @@ def _package(cls: type) -> str:
 def _is_own(value) -> bool:
     if isinstance(value, nn.Module | skorch.NeuralNet):
         return True
-    return any(_package(cls) == "sknninterp" for cls in type(value).__mro__)
+    of_package = any(_package(cls) == "sknninterp" for cls in type(value).__mro__)
+    return of_package and described(type(value)) not in _TRUSTED  # skops stores those
 
 
 def _holds(value) -> bool:

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
 from sknninterp import PWPExplainer, TorchMLPClassifier, table_preprocessor
-from sknninterp.estimators.tables import MOST_DEVIATIONS
+from sknninterp.estimators.tables import MOST_DEVIATIONS, InformativeImputer
 
 
 @pytest.fixture
@@ -26,9 +26,62 @@ def table():
 def test_the_average_sample_is_zero(table):
     found = table_preprocessor().fit_transform(table)
     np.testing.assert_allclose(found.mean(0), 0, atol=1e-6)
-    # Dose and its mark for missing values; true and false are numbers.
+    # Dose and its mark for missing values, as there is no target; true and false are numbers.
     assert found.shape == (80, 3 + 1 + 3 + 2)
     np.testing.assert_allclose(found[:, :4].std(0), 1)
+
+
+# Gaps of a column tell of which classes, or values, there are; or of nothing.
+TARGETS = {
+    "names": lambda gaps, rng: np.where(gaps ^ (rng.random(200) < 0.2), "ill", "well"),
+    "three classes": lambda gaps, rng: np.where(gaps, 1, rng.integers(0, 3, 200)),
+    "numbers": lambda gaps, rng: gaps + rng.normal(size=200),
+    "whole numbers": lambda gaps, rng: np.round(40 * gaps + rng.normal(scale=30, size=200)),
+    "integers": lambda gaps, rng: np.round(1e4 * (gaps + rng.normal(size=200))).astype(int),
+    "two outputs": lambda gaps, rng: np.c_[rng.normal(size=200), gaps + rng.normal(size=200)],
+    "true and false": lambda gaps, rng: gaps ^ (rng.random(200) < 0.2),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_gaps_are_marked_where_they_tell(target):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 41))
+    X[rng.random(X.shape) < 0.3] = np.nan
+    X[:, 40] = np.nan  # empty: its gaps are everywhere
+    y = TARGETS[target](np.isnan(X[:, 7]), rng)
+    imputer = InformativeImputer(add_indicator=True, keep_empty_features=True).fit(X, y)
+    marked = imputer.indicator_.features_.tolist()
+    assert 7 in marked
+    # One in twenty of those that tell nothing, and no more but by chance.
+    assert len(marked) <= 1 + 6
+    found = imputer.transform(X)
+    assert found.shape == (200, 41 + len(marked))
+    np.testing.assert_array_equal(found[:, 41:], np.isnan(X[:, marked]))
+    names = imputer.get_feature_names_out()
+    assert list(names[41:]) == [f"missingindicator_x{i}" for i in marked]
+    # Nobody says what they should tell of.
+    assert len(InformativeImputer(add_indicator=True).fit(X).indicator_.features_) == 41
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+def test_one_in_twenty_marks_tell_nothing(kind):
+    rng = np.random.default_rng(0)
+    X = np.where(rng.random((300, 2000)) < 0.3, np.nan, 1.0)
+    y = rng.choice(["a", "b", "c"], 300) if kind == "classes" else rng.normal(size=300)
+    marked = InformativeImputer(add_indicator=True).fit(X, y).indicator_.features_
+    assert 70 < len(marked) < 130
+
+
+def test_no_gap_is_marked_without_need(table):
+    X = table[["age", "dose"]]
+    y = np.arange(80) % 2  # the gaps of the dose are one in seven
+    pipeline = table_preprocessor()
+    assert pipeline.fit_transform(X, y).shape == (80, 2)
+    assert pipeline.get_feature_names_out().tolist() == ["age", "dose"]
+    assert pipeline.fit_transform(X, X["dose"].isna()).shape == (80, 3)
+    assert pipeline.fit_transform(X, np.full(80, "ill")).shape == (80, 2)
+    assert pipeline.fit_transform(X.assign(dose=np.nan), y).shape == (80, 2)
 
 
 def test_values_far_beyond_are_cut():
