@@ -21,6 +21,7 @@ from torch import nn
 from sknninterp._typing import Seed
 from sknninterp.estimators._device import draw_seed
 from sknninterp.estimators._network import is_fitted, is_search
+from sknninterp.nn.random_state import all_gpus
 
 Fold = tuple[np.ndarray, np.ndarray]
 
@@ -271,7 +272,7 @@ def fit_samples(estimator: Any, seed: int | None, samples: Samples) -> Any:
         weights[name] = samples.weight
     if seed is None or _seeds_itself(estimator):
         return estimator.fit(samples.X, samples.y, **weights)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng(devices=all_gpus()):
         torch.manual_seed(seed)
         return estimator.fit(samples.X, samples.y, **weights)
 

@@ -32,9 +32,14 @@ def own_random_numbers(seed: int) -> Iterator[None]:
     >>> draw() == draw()
     True
     """
-    with _TURN, torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with _TURN, torch.random.fork_rng(devices=all_gpus()):
         _seed(seed)
         yield
+
+
+def all_gpus() -> range:
+    """Numbers of the GPUs; where torch cannot use any, no driver's library is looked for."""
+    return range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
 
 
 def _seed(seed: int) -> None:
