@@ -66,7 +66,7 @@ OUR_RANKING = f"{OURS}, gradient x input"
 
 
 def by_network(X, y, seed):
-    search = TorchMLPClassifierCV(scoring="neg_log_loss", random_state=seed).fit(X, y)
+    search = TorchMLPClassifierCV(scoring="roc_auc_ovr", random_state=seed).fit(X, y)
     ranking = GradientXInputExplainer(search).fit(X).feature_importances_
     weights = PWPExplainer(search).fit(X).feature_importances_
     chosen = f"{search.best_numeric_embedding_}, {search.best_input_penalty_}"

@@ -133,7 +133,7 @@ def scaled_target(regressor):
 def by_network(regression, seed):
     if regression:
         return scaled_target(TorchMLPRegressorCV(random_state=seed))
-    return TorchMLPClassifierCV(scoring="neg_log_loss", random_state=seed)
+    return TorchMLPClassifierCV(scoring="roc_auc_ovr", random_state=seed)
 
 
 def by_line(regression, seed):

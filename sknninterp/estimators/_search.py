@@ -203,12 +203,14 @@ class Search(ABC):
         }
         self.n_splits_ = scores.shape[1]
         best = int(ranks.argmin())
+        alike = means == means[best]  # with few samples, several may get all of them right
         if self.one_standard_error:
             # Repeats are of the same samples: the folds alone tell what other samples would do.
             of_folds = scores[best].reshape(-1, n_folds).mean(0)
             least = means[best] - of_folds.std(ddof=1) / np.sqrt(n_folds)
-            enough = np.flatnonzero(means >= least)  # none where there are no scores
-            best = int(min(enough, key=lambda i: self._complexity(candidates[i]), default=best))
+            alike = means >= least
+        alike = np.flatnonzero(alike)  # none where there are no scores
+        best = int(min(alike, key=lambda i: self._complexity(candidates[i]), default=best))
         self.best_index_, self.best_score_ = best, float(means[best])
         self.best_params_ = candidates[best]
 

@@ -134,6 +134,8 @@ class ANTClassifierCV(_PruningSearch, ClassifierSearch, BaseEstimator):
     Trained at once are networks without dropout, batch norm, early stopping, callbacks and an own
     `module`, tuned by "kl"; any others one by one.
 
+    Of equal mean scores the highest rate's is the best, where `GridSearchCV` takes the first.
+
     References
     ----------
     .. [1] Hastie, Tibshirani and Friedman, *The Elements of Statistical Learning*, section 7.10.
@@ -221,6 +223,8 @@ class ANTRegressorCV(_PruningSearch, RegressorMixin, BaseEstimator):
     -----
     Trained at once are networks without dropout, batch norm, early stopping, callbacks and an own
     `module`, tuned by "kl"; any others one by one.
+
+    Of equal mean scores the highest rate's is the best, where `GridSearchCV` takes the first.
 
     References
     ----------

@@ -76,7 +76,7 @@ class _InputSearch(Search):
         estimator: Any = None,
         *,
         numeric_embeddings: str | Sequence = "auto",
-        input_penalties: Sequence[float] | np.ndarray = (0.0, 0.2, 0.4, 0.6),
+        input_penalties: Sequence[float] | np.ndarray = (0.0, 0.2, 0.4, 0.5, 0.6),
         cv: Any = None,
         n_repeats: int = 1,
         scoring: str | Callable | None = None,
@@ -168,7 +168,7 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
             default="auto"
         To try as `numeric_embedding`. "auto" is None and "piecewise", of more than 2,000 columns
         None alone.
-    input_penalties : array-like of float, default=(0.0, 0.2, 0.4, 0.6)
+    input_penalties : array-like of float, default=(0.0, 0.2, 0.4, 0.5, 0.6)
         To try as `input_penalty`.
     cv : int, splitter, iterable of splits or None, default=None
         None is 5 folds; these and an int's are stratified.
@@ -177,7 +177,8 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
         samples depend on it.
     scoring : str or callable, default=None
         As for `GridSearchCV`; None is the estimator's own `score`, the accuracy. On few samples
-        "neg_log_loss" and "roc_auc" tell more.
+        "roc_auc_ovr" and "neg_log_loss" tell more; the former does not mind that one network is
+        surer of itself than several are, which makes the latter choose penalties a little too high.
     refit : bool, default=True
         Train a network with the best parameters on all samples; without it there is nothing to
         predict with.
@@ -223,6 +224,9 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
     -----
     Several networks in one (`n_networks`) are those of the refit; folds are scored with one.
 
+    Of equal mean scores the simplest candidate's is the best, in the sense of `one_standard_error`:
+    few samples may all be predicted by several.
+
     References
     ----------
     .. [1] Hastie, Tibshirani and Friedman, *The Elements of Statistical Learning*, section 7.10.
@@ -266,7 +270,7 @@ class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
             default="auto"
         To try as `numeric_embedding`. "auto" is None and "piecewise", of more than 2,000 columns
         None alone.
-    input_penalties : array-like of float, default=(0.0, 0.2, 0.4, 0.6)
+    input_penalties : array-like of float, default=(0.0, 0.2, 0.4, 0.5, 0.6)
         To try as `input_penalty`.
     cv : int, splitter, iterable of splits or None, default=None
         None is 5 folds.
@@ -318,6 +322,9 @@ class TorchMLPRegressorCV(_InputSearch, RegressorMixin, BaseEstimator):
     Notes
     -----
     Several networks in one (`n_networks`) are those of the refit; folds are scored with one.
+
+    Of equal mean scores the simplest candidate's is the best, in the sense of `one_standard_error`:
+    few samples may all be predicted by several.
 
     References
     ----------

@@ -76,10 +76,10 @@ def test_work_is_dealt_evenly_and_candidates_stay_together(n_candidates, n_jobs)
 
 def test_columns_of_results(data):
     search = TorchMLPClassifierCV(TorchMLPClassifier(**QUICK), cv=2, refit=False).fit(*data)
-    assert search.cv_results_["param_input_penalty"].tolist() == [0, 0.2, 0.4, 0.6] * 2
+    assert search.cv_results_["param_input_penalty"].tolist() == [0, 0.2, 0.4, 0.5, 0.6] * 2
     assert search.cv_results_["param_input_penalty"].dtype == float
     embeddings = search.cv_results_["param_numeric_embedding"]
-    assert embeddings.tolist() == [None] * 4 + ["piecewise"] * 4
+    assert embeddings.tolist() == [None] * 5 + ["piecewise"] * 5
 
 
 def test_numbers():
