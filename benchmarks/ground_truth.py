@@ -1,7 +1,7 @@
 """Whose ranking finds what matters? Twelve designs of known truth, networks beside their peers.
 
     python -m benchmarks.ground_truth [--seeds 10] [--designs NAME ...] [--methods NAME ...]
-        [--jobs 2] [--work FOLDER] [--readme]
+        [--jobs 2] [--work FOLDER] [--keep] [--readme]
 
 The designs are in `benchmarks.designs`, drawn anew for every seed. `table_preprocessor` fills and
 encodes for all but histogram gradient boosting, which takes missing values and categories as they
@@ -21,11 +21,13 @@ first ones as matter; accuracy on 2,000 fresh samples; seconds of the fit and th
 on one thread.
 
 A finished design, seed and method is a file in the work folder: a run that was cut off goes on.
+`--keep`: what was not run now is taken from the committed results.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 import warnings
 from itertools import product
@@ -45,7 +47,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from benchmarks import designs
 from benchmarks._readme import markdown, put
-from benchmarks._timing import plain, write
+from benchmarks._timing import RESULTS, plain, write
 from benchmarks.papers.runner import over_seeds, paired, run_all
 from sknninterp import (
     GradientXInputExplainer,
@@ -56,6 +58,7 @@ from sknninterp import (
     table_preprocessor,
 )
 
+JOB = ["design", "seed", "method"]
 MEASURES = ["auroc", "precision", "accuracy", "seconds"]
 MOST_PERMUTED = 2_000
 OURS = "network"
@@ -204,16 +207,31 @@ def run(job):
     return {"rows": rows}
 
 
-def tables(results) -> dict[str, pd.DataFrame]:
-    """Means over seeds with 95 % intervals, and differences to ours of the same seeds."""
-    rows = pd.DataFrame(
+def by_ranking(results) -> pd.DataFrame:
+    """A row for each ranking of each run."""
+    return pd.DataFrame(
         [
-            {"design": r["design"], "seed": r["seed"], "method": r["method"], **row}
+            {
+                "design": r["design"],
+                "seed": r["seed"],
+                "method": f"{r['method']}, {row['ranking']}",
+                **{name: row[name] for name in (*MEASURES, "chosen")},
+            }
             for r in results
             for row in r["rows"]
         ]
     )
-    rows["method"] = rows["method"] + ", " + rows.pop("ranking")
+
+
+def kept(rows: pd.DataFrame, committed: Path = RESULTS / "ground_truth.json") -> pd.DataFrame:
+    """The rows, after the committed ones of what was not run now."""
+    earlier = pd.DataFrame(json.loads(committed.read_text(encoding="utf-8"))["runs"])
+    new = pd.MultiIndex.from_frame(rows[JOB])
+    return pd.concat([earlier[~pd.MultiIndex.from_frame(earlier[JOB]).isin(new)], rows])
+
+
+def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Means over seeds with 95 % intervals, and differences to ours of the same seeds."""
     ours = rows[rows["method"] == OUR_RANKING]
     others = rows[rows["method"] != OUR_RANKING]
     found = {"means": over_seeds(rows, ["design", "method"], MEASURES)}
@@ -257,12 +275,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("ground-truth-work"))
+    parser.add_argument("--keep", action="store_true")
     parser.add_argument("--readme", action="store_true")
     options = parser.parse_args()
     settings = {"seeds": options.seeds}
     work = GroundTruth(options.designs, options.methods)
-    results = run_all(work, settings, options.work, options.jobs)
-    found = tables(results)
+    rows = by_ranking(run_all(work, settings, options.work, options.jobs))
+    if options.keep:
+        rows = kept(rows)
+    found = tables(rows)
     with pd.option_context("display.width", 200, "display.max_rows", 200):
         for measure in ("auroc", "precision", "accuracy", "seconds"):
             print(f"\n{measure}")
@@ -271,7 +292,7 @@ def main() -> None:
             )
             print(wide.assign(mean=wide.mean(axis=1)).round(3).to_string())
     records = {name: plain(frame) for name, frame in found.items()}
-    write("ground_truth", {"settings": settings, **records})
+    write("ground_truth", {"settings": settings, **records, "runs": plain(rows)})
     if options.readme:
         put("known truth", readme_table(records))
 

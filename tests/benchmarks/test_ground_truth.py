@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -66,12 +68,26 @@ def test_tables():
         for s in (0, 1)
         for m, r, base in (("network", "gradient x input", 0.8), ("forest", "impurity", 0.6))
     ]
-    found = ground_truth.tables(results)
+    rows = ground_truth.by_ranking(results)
+    found = ground_truth.tables(rows)
     means = found["means"].set_index(["design", "method"])["auroc"]
     assert means["xor", "forest, impurity"] == pytest.approx(0.65)
     (difference,) = set(found["differences"]["auroc"].round(6))
     assert difference == pytest.approx(0.2)
     assert found["overall"].set_index("method")["auroc_ci"].notna().all()
+
+
+def test_other_results_are_kept(tmp_path):
+    rows = pd.DataFrame(
+        [("xor", s, m, 0.6) for s in (0, 1) for m in ("forest, impurity", "network, PWP")],
+        columns=[*ground_truth.JOB, "auroc"],
+    )
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({"runs": ground_truth.plain(rows)}))
+    found = ground_truth.kept(rows[rows["method"] == "network, PWP"].assign(auroc=0.9), path)
+    assert len(found) == 4
+    by = found.groupby("method")["auroc"].unique()
+    assert by["forest, impurity"] == [0.6] and by["network, PWP"] == [0.9]
 
 
 def test_jobs_go_seed_by_seed():
