@@ -68,6 +68,7 @@ types: $(TEST_ENV) ## mypy
 
 docs: $(DOCS_ENV) ## the documentation, into docs/_build/html; the examples are run
 	@OMP_NUM_THREADS=1 MPLBACKEND=Agg $(PY) -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@$(PY) docs/check_links.py docs/_build/html
 
 format: $(TEST_ENV) ## rewrite the code in the house style
 	@$(PY) -m ruff check --fix --quiet

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,20 @@ def test_code_of_the_readme_runs(monkeypatch, tmp_path):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert {path.name for path in tmp_path.iterdir()} == {"report.html", "model.safetensors"}
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    (tmp_path / "picture.png").touch()
+    (tmp_path / "guide").mkdir()
+    (tmp_path / "guide" / "one.html").write_text('<p id="here"><a href="../index.html#top">up</a>')
+    (tmp_path / "index.html").write_text(
+        '<a href="guide/one.html#here">1</a><a href="#">2</a><img src="picture.png">'
+        '<a href="https://example.org/none">3</a><a href="mailto:a@example.org">4</a>'
+    )
+    script = [sys.executable, ROOT / "docs" / "check_links.py", tmp_path]
+    assert subprocess.run(script, check=True, capture_output=True, text=True).stdout == ""
+    bad = ["guide/none.html", "guide/one.html#none", "#none", "none.png"]
+    (tmp_path / "bad.html").write_text("".join(f'<a href="{link}">x</a>' for link in bad))
+    found = subprocess.run(script, check=False, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert found.stdout.splitlines() == [f"bad.html: {link}" for link in bad]
