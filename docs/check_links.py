@@ -25,7 +25,9 @@ class Page(HTMLParser):
 
 def broken(folder: Path) -> list[str]:
     """Links inside a folder of pages to files or anchors that are not there."""
-    pages = {path.resolve(): Page(path) for path in folder.rglob("*.html")}
+    folder = folder.resolve()
+    files = (path for path in folder.rglob("*.html") if path.parts[len(folder.parts)] != "_static")
+    pages = {path: Page(path) for path in files}
     found = []
     for path, page in pages.items():
         for link in page.links:
@@ -36,7 +38,7 @@ def broken(folder: Path) -> list[str]:
             anchors = pages[target].anchors if target in pages else {""}
             known = target in pages and unquote(parts.fragment) in anchors
             if not (known or (target not in pages and target.exists())):
-                found.append(f"{path.relative_to(folder.resolve())}: {link}")
+                found.append(f"{path.relative_to(folder)}: {link}")
     return found
 
 

@@ -115,6 +115,8 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
         '<a href="guide/one.html#here">1</a><a href="#">2</a><img src="picture.png">'
         '<a href="https://example.org/none">3</a><a href="mailto:a@example.org">4</a>'
     )
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "template.html").write_text('<a href="{{ none }}">no page</a>')
     script = [sys.executable, ROOT / "docs" / "check_links.py", tmp_path]
     assert subprocess.run(script, check=True, capture_output=True, text=True).stdout == ""
     bad = ["guide/none.html", "guide/one.html#none", "#none", "none.png"]
