@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 import sknninterp
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,7 +22,6 @@ release = version = sknninterp.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
     "sphinx_gallery.gen_gallery",
@@ -54,7 +56,22 @@ def escape_shapes(app, what, name, obj, options, lines):
     lines[:] = [re.sub(r"(^ *|[(,\[] ?)\*(?=[a-z])", r"\1\\*", line) for line in lines]
 
 
+# Browsers draw MathML themselves: the pages need no script from elsewhere.
+html_math_renderer = "mathml"
+
+
+def visit_math(writer, node):
+    writer.body.append(convert(node.astext()))
+    raise nodes.SkipNode
+
+
+def visit_displayed_math(writer, node):
+    writer.body.append(f"<p>{convert(node.astext(), display='block')}</p>\n")
+    raise nodes.SkipNode
+
+
 def setup(app):
+    app.add_html_math_renderer(html_math_renderer, (visit_math, None), (visit_displayed_math, None))
     # Before numpydoc, which sees what is left.
     app.connect("autodoc-process-docstring", escape_shapes, priority=0)
 
@@ -68,6 +85,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_memory": False,
+    "write_computation_times": False,
     "remove_config_comments": True,
     "abort_on_example_error": True,
     "doc_module": ("sknninterp",),
@@ -88,7 +106,6 @@ html_theme_options = {
 html_sidebars = dict.fromkeys(
     ("index", "benchmarks", "what_holds", "which_method", "changelog", "contributing"), []
 )
-# Nothing is fetched while it is built; formulas are drawn by the reader's browser.
 myst_heading_anchors = 3
 # The references of a module are for all its functions; included Markdown starts below its title.
 suppress_warnings = ["config.cache", "myst.header", "ref.citation"]
