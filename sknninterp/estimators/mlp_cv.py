@@ -177,8 +177,7 @@ class TorchMLPClassifierCV(_InputSearch, ClassifierSearch, BaseEstimator):
         samples depend on it.
     scoring : str or callable, default=None
         As for `GridSearchCV`; None is the estimator's own `score`, the accuracy. On few samples
-        "roc_auc_ovr" and "neg_log_loss" tell more; the former does not mind that one network is
-        surer of itself than several are, which makes the latter choose penalties a little too high.
+        "roc_auc_ovr" and "neg_log_loss" tell more.
     refit : bool, default=True
         Train a network with the best parameters on all samples; without it there is nothing to
         predict with.
