@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from benchmarks import ground_truth
@@ -55,6 +57,21 @@ def test_importances_of_inputs_are_summed_to_columns(table):
     assert model[:-1].get_feature_names_out().tolist() == inputs
     found = ground_truth.by_column(model, np.arange(1.0, 8), X)
     assert found.tolist() == [1, 2, 3, 4 + 5, 6 + 7]
+
+
+def test_permutations_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(80, 3)), columns=list("abc"))
+    X["site"] = rng.choice(["left", "right"], 80)
+    y = ((X["a"] + 2 * (X["site"] == "left")) > 1).astype(int).to_numpy()
+    model = make_pipeline(table_preprocessor(), LogisticRegression()).fit(X, y)
+    theirs = permutation_importance(
+        model, X, y, scoring="neg_log_loss", n_repeats=100, random_state=0
+    )
+    ours = ground_truth.rises_of_loss(model, X, y, rng, n_repeats=100, rows=1000)
+    error = theirs.importances_std / 10
+    assert (np.abs(ours - theirs.importances_mean) < 5 * error).all()
+    assert (ours[[0, 3]] > 20 * error[[0, 3]]).all()
 
 
 def test_tables():
