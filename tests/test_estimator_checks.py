@@ -47,14 +47,17 @@ DEFAULTS = [
     RBMPretrainedMLP(),
     RBMPretrainedMLPRegressor(),
     PWPExplainer(),
-    GarsonExplainer(),
-    GradientXInputExplainer(),
-    InfluentialScores(),
-    IntegratedGradientsExplainer(),
-    OldenExplainer(),
 ]
 
-QUICK = {"max_epochs": 30, "lr": 0.02}
+QUICK = {"max_epochs": 10, "lr": 0.05}
+SMALL = TorchMLPClassifier((8,), max_epochs=30, lr=0.03)
+EXPLAINERS = [
+    GarsonExplainer(SMALL),
+    GradientXInputExplainer(SMALL),
+    InfluentialScores(SMALL),
+    IntegratedGradientsExplainer(SMALL),
+    OldenExplainer(SMALL),
+]
 VARIANTS = [
     TorchMLPClassifier(early_stopping=True, **QUICK),
     ANTRegressor(early_stopping=True, **QUICK),
@@ -66,7 +69,7 @@ VARIANTS = [
     RBMPretrainedMLP(activation="sigmoid", pretraining="cd", **QUICK),
     RBMPretrainedMLPRegressor((20, 10), "tanh", batch_norm=True, **QUICK),
     TorchMLPClassifier(entropy_weight=0.1, **QUICK),
-    ANTRegressor(entropy_weight=0.1, max_epochs=10, lr=0.02),
+    ANTRegressor(entropy_weight=0.1, **QUICK),
     RBMPretrainedMLP(entropy_weight=0.1, **QUICK),
     TorchMLPClassifier(numeric_embedding="spline", **QUICK),
     TorchMLPRegressor(numeric_embedding="piecewise", **QUICK),
@@ -83,7 +86,7 @@ VARIANTS = [
 # seconds.
 COSTLY = [
     ActivationAuxClassifier(aux_epochs=10, lr=0.02),
-    RepeatedExplainer(PWPExplainer(TorchMLPClassifier((8,), lr=0.03, max_epochs=30)), n_repeats=2),
+    RepeatedExplainer(PWPExplainer(SMALL), n_repeats=2),
     ANTClassifierCV(ANTClassifier((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
     ANTRegressorCV(ANTRegressor((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
     TorchMLPClassifierCV(TorchMLPClassifier((16,), **QUICK), input_penalties=[0, 0.1], cv=2),
@@ -128,6 +131,11 @@ def test_default_estimators(estimator, check):
     check(estimator)
 
 
+@parametrize_with_checks(EXPLAINERS)
+def test_explainers(estimator, check):
+    check(estimator)
+
+
 @parametrize_with_checks(VARIANTS, expected_failed_checks=failures_of_a_variant)
 def test_variants(estimator, check):
     check(estimator)
@@ -165,7 +173,7 @@ def test_selectors(estimator, check):
 def test_every_public_estimator_is_checked():
     public = {getattr(sknninterp, name) for name in sknninterp.__all__}
     estimators = {o for o in public if isinstance(o, type) and issubclass(o, BaseEstimator)}
-    checked = {type(estimator) for estimator in [*DEFAULTS, *COSTLY, *SELECTORS]}
+    checked = {type(estimator) for estimator in [*DEFAULTS, *EXPLAINERS, *COSTLY, *SELECTORS]}
     assert checked == estimators
     assert all(failures_of_a_variant(estimator) == {} for estimator in DEFAULTS)
 

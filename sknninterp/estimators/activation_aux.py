@@ -160,7 +160,7 @@ class ActivationAuxClassifier(ClassifierMixin, BaseEstimator):
     >>> from sknninterp import ActivationAuxClassifier, TorchMLPClassifier
     >>> X, y = load_wine(return_X_y=True)
     >>> network = make_pipeline(StandardScaler(), TorchMLPClassifier((16,), lr=0.01))
-    >>> classifier = ActivationAuxClassifier(network, cv=0.5, random_state=0).fit(X, y)
+    >>> classifier = ActivationAuxClassifier(network, aux_epochs=50, random_state=0).fit(X, y)
     >>> classifier.activation_probabilities_.shape
     (3, 16)
     >>> classifier.score(X, y) > 0.9

@@ -8,7 +8,7 @@ import pytest
 
 from sknninterp.cli import _reading, main
 
-TINY = ["--hidden", "16", "--max-epochs", "40", "--runs", "2", "--pruning-rates", "0,0.5"]
+TINY = ["--hidden", "16", "--max-epochs", "20", "--runs", "2", "--pruning-rates", "0,0.5"]
 TINY += ["--input-penalties", "0,0.3"]
 PLAIN = ["--embeddings", "none", "--input-penalties", "0"]
 FAST = ["--quiet", "--pruning-rates", "0.5", "--runs", "1", *PLAIN]
@@ -16,6 +16,13 @@ FILES = {
     *("ranking.csv", "report.html", "explanations.csv", "scores.json"),
     *("ranking.png", "contributions.png", "training.png"),
 }
+
+
+@pytest.fixture
+def no_pages(monkeypatch):
+    """Without pages and pictures, most of the time of a small table."""
+    for name in ("write_report", "write_plots"):
+        monkeypatch.setattr(f"sknninterp.cli._command.{name}", lambda *args: {"none": ""})
 
 
 def rank(path, out, *more) -> int:
@@ -40,7 +47,7 @@ def test_rank_finds_what_matters_and_tells(clinic_csv, tmp_path, capsys):
     assert any("'stage'" in note for note in scores["notes"])
 
 
-def test_same_seed_same_files_and_quiet_is_quiet(clinic_csv, tmp_path, capsys):
+def test_same_seed_same_files_and_quiet_is_quiet(clinic_csv, tmp_path, capsys, no_pages):
     for out in ("first", "second"):
         np.random.seed(len(out))  # noqa: NPY002 (the caller's random state does not matter)
         assert rank(clinic_csv, tmp_path / out, "--quiet", *PLAIN, "--seed", "3") == 0
@@ -53,14 +60,14 @@ def test_same_seed_same_files_and_quiet_is_quiet(clinic_csv, tmp_path, capsys):
     assert ranking != (tmp_path / "first" / "ranking.csv").read_bytes()
 
 
-def test_rows_are_named_by_line_and_identifier(clinic, clinic_csv, tmp_path):
+def test_rows_are_named_by_line_and_identifier(clinic, clinic_csv, tmp_path, no_pages):
     assert rank(clinic_csv, tmp_path, *FAST, "--explainer", "olden") == 0
     rows = pd.read_csv(tmp_path / "explanations.csv").drop_duplicates("row")
     assert rows["visit"].tolist() == clinic["visit"].iloc[rows["row"] - 1].tolist()
     assert rows["actual"].tolist() == clinic["outcome"].iloc[rows["row"] - 1].tolist()
 
 
-def test_numeric_codes_as_categories(clinic_csv, tmp_path):
+def test_numeric_codes_as_categories(clinic_csv, tmp_path, no_pages):
     assert rank(clinic_csv, tmp_path, *FAST, "--categorical", "stage,patient") == 0
     scores = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert scores["data"]["categorical_columns"] == ["patient", "treatment", "stage", "colour"]
@@ -78,8 +85,8 @@ def test_regression(clinic, tmp_path, capsys):
 
 
 def test_demo(tmp_path, capsys):
-    arguments = ["demo", "--hidden", "8", "--max-epochs", "10", "--runs", "1", "--top", "4"]
-    assert main([*arguments, "--pruning-rates", "0.5", "--out", str(tmp_path)]) == 0
+    arguments = ["demo", "--hidden", "8", "--max-epochs", "20", "--runs", "1", "--top", "4"]
+    assert main([*arguments, *PLAIN, "--pruning-rates", "0.5", "--out", str(tmp_path)]) == 0
     output = capsys.readouterr()
     assert "benign breast tumours?" in output.out
     assert f"Files in {tmp_path}" in output.out
@@ -91,7 +98,7 @@ def test_demo(tmp_path, capsys):
 
 def test_summary_says_what_to_install_for_plots(clinic_csv, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("sknninterp.cli._command.write_plots", lambda *args: {})
-    assert rank(clinic_csv, tmp_path, "--pruning-rates", "0.5") == 0
+    assert rank(clinic_csv, tmp_path, "--pruning-rates", "0.5", *PLAIN) == 0
     # The notes are wrapped, and may be so at any blank.
     assert "pip install 'sknninterp[plots]'" in " ".join(capsys.readouterr().out.split())
 

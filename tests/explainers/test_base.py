@@ -35,7 +35,6 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     StandardScaler,
 )
-from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from sknninterp import (
@@ -161,16 +160,6 @@ def networks(X, images):
 
 KINDS = ["two classes", "three classes", "one logit", "one value", "two values", "torch module"]
 every_kind = pytest.mark.parametrize("kind", [*KINDS, "images"])
-
-
-# --- scikit-learn's own checks --------------------------------------------------------------------
-
-QUICK = TorchMLPClassifier((8,), lr=0.03, max_epochs=30)
-
-
-@parametrize_with_checks([PWPExplainer(QUICK), OldenExplainer(QUICK), GarsonExplainer(QUICK)])
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
 
 
 # --- fit and explain agree ----------------------------------------------------------------------

@@ -229,7 +229,7 @@ def fit_or_reject(transformer, X):
 
 @settings(
     deadline=None,
-    max_examples=30,
+    max_examples=15,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 @given(problem=mixed_problems())
@@ -239,7 +239,7 @@ def test_origins_are_what_perturbation_finds(problem):
     assert_changes_agree(pipeline, X, every_share=False)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(seed=st.integers(0, 2**16), transformer=numeric_transformers())
 def test_perturbation_of_arrays(seed, transformer):
     rng = np.random.default_rng(seed)

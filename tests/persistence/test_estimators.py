@@ -78,7 +78,7 @@ EXPLAINERS = {
     "of a search": s.PWPExplainer(s.ANTClassifierCV(s.ANTClassifier(**SMALL), cv=2)),
     "deep lift": DeepLiftExplainer(mlp()),
     "deep shap": DeepShapExplainer(mlp(), random_state=0),
-    "gradient shap": GradientShapExplainer(mlp(), random_state=0),
+    "gradient shap": GradientShapExplainer(mlp(), n_samples=5, random_state=0),
     "lrp": LRPExplainer(mlp()),
 }
 
