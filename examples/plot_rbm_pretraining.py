@@ -67,7 +67,7 @@ plotting.reconstruction_error(
 # %%
 # How much that helps depends on the number of labels. A fair look has three curves: part of the
 # gain is only that a machine's first weights suit sigmoid networks better than the usual ones.
-n_labels = [25, 50, 100, 200, 400]
+n_labels = [25, 100, 400]
 rivals = {
     "pretrained": RBMPretrainedMLP(pretraining_epochs=20, **settings),
     "first weights of the machines only": RBMPretrainedMLP(pretraining_epochs=0, **settings),

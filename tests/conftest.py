@@ -16,7 +16,7 @@ matplotlib.use("Agg")
 torch.set_num_threads(1)
 
 # Random in development, where it may find something new; the same examples every time in CI.
-settings.register_profile("dev", deadline=None, max_examples=50)
+settings.register_profile("dev", deadline=None, max_examples=30)
 settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 

@@ -39,3 +39,19 @@ def committed(name):
 )
 def test_it_says_what_the_results_say(name, text):
     assert _readme.read(name)[2] == text()
+
+
+def test_what_it_says_in_words_holds():
+    truth, real = committed("ground_truth"), committed("real_tables")
+    peers = [d for d in truth["differences"] if not d["method"].startswith("network")]
+    worse = {(d["design"], d["method"]) for d in peers if d["auroc"] < -d["auroc_ci"]}
+    assert worse == {("xor", "boosting, permutation")}
+    for measure in ("auroc", "accuracy"):
+        best = max(truth["overall"], key=lambda row: row[measure])
+        assert best["method"].startswith("network, ")
+    assert not [d for d in real["differences"] if d["difference"] < -d["interval"]]
+    # Of fewer than 2,000 rows.
+    slower = [row for row in real["times boosting"] if row["table"] != "readmission"]
+    assert max(row["refit seconds"] for row in slower) < 3.05
+    assert 2.45 < min(row["seconds"] for row in slower)
+    assert max(row["seconds"] for row in slower) < 32.5
