@@ -53,5 +53,5 @@ def test_what_it_says_in_words_holds():
     # Of fewer than 2,000 rows.
     slower = [row for row in real["times boosting"] if row["table"] != "readmission"]
     assert max(row["refit seconds"] for row in slower) < 3.05
-    assert 2.45 < min(row["seconds"] for row in slower)
+    assert min(row["seconds"] for row in slower) > 2.45
     assert max(row["seconds"] for row in slower) < 32.5
