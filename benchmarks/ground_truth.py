@@ -13,7 +13,10 @@ columns by what it was fitted on, 500 or 1,000 samples, and none sees the truth 
 - "plain network": one network with scikit-learn's defaults, ranked by integrated gradients;
 - "forest": 300 trees, by impurity and by permutation;
 - "lasso": logistic regression with an L1 penalty chosen by five folds;
-- "boosting": `HistGradientBoostingClassifier`, by permutation and by SHAP's tree explainer.
+- "boosting": `HistGradientBoostingClassifier`, by permutation and by SHAP's tree explainer;
+- "Boruta": forests beside shadows of all inputs, 100 rounds (of the package boruta, left out where
+  that is not installed): columns by its decision, then by their mean importance; predictions of a
+  forest of 300 trees on what it keeps.
 
 Permutations are of held-out samples, a quarter, five times a column. AUROC: how likely a column
 that matters stands above one that does not; precision: share of those that matter among as many
@@ -27,6 +30,7 @@ A finished design, seed and method is a file in the work folder: a run that was 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import time
 import warnings
@@ -41,7 +45,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from benchmarks import designs
@@ -88,7 +92,7 @@ def by_forest(X, y, seed):
         return make_pipeline(table_preprocessor(), trees)
 
     model = forest().fit(X, y)
-    impurity = by_column(model, model[-1].feature_importances_, X)
+    impurity = by_column(model[:-1], model[-1].feature_importances_, X)
     return model, {"impurity": impurity, **permuted(forest(), X, y, seed)}, ""
 
 
@@ -104,7 +108,7 @@ def by_lasso(X, y, seed):
         random_state=seed,
     )
     model = make_pipeline(table_preprocessor(), lasso).fit(X, y)
-    return model, {"coefficients": by_column(model, np.abs(model[-1].coef_).sum(0), X)}, ""
+    return model, {"coefficients": by_column(model[:-1], np.abs(model[-1].coef_).sum(0), X)}, ""
 
 
 def by_boosting(X, y, seed):
@@ -124,8 +128,27 @@ def by_boosting(X, y, seed):
     model = boosting().fit(X, y)
     values = shap.TreeExplainer(model[-1]).shap_values(model[:-1].transform(X))
     values = np.abs(values).mean(0)
-    values = by_column(model, values.sum(-1) if values.ndim > 1 else values, X)
+    values = by_column(model[:-1], values.sum(-1) if values.ndim > 1 else values, X)
     return model, {"SHAP": values, **permuted(boosting(), X, y, seed)}, ""
+
+
+def by_boruta(X, y, seed):
+    from boruta import BorutaPy
+
+    first = table_preprocessor().fit(X, y)
+    trees = RandomForestClassifier(max_depth=5, class_weight="balanced")
+    boruta = BorutaPy(trees, n_estimators="auto", random_state=seed)
+    boruta.fit(np.asarray(first.transform(X)), y)
+    # The first round is of zeros; rejected inputs are in no later ones.
+    means = np.nanmean(boruta.importance_history_[1:], axis=0)
+    importances = 2 * boruta.support_ + boruta.support_weak_ + means / means.max()
+    kept = boruta.support_ | boruta.support_weak_
+    # All, where nothing is found.
+    kept = np.flatnonzero(kept) if kept.any() else np.arange(len(kept))
+    forest = RandomForestClassifier(300, random_state=seed)
+    chosen = make_column_transformer(("passthrough", kept))
+    model = make_pipeline(first, chosen, forest).fit(X, y)
+    return model, {"": by_column(model[:1], importances, X, "max")}, ""
 
 
 METHODS = {
@@ -134,14 +157,16 @@ METHODS = {
     "forest": by_forest,
     "lasso": by_lasso,
     "boosting": by_boosting,
+    "Boruta": by_boruta,
 }
+INSTALLED = [name for name in METHODS if name != "Boruta" or importlib.util.find_spec("boruta")]
 
 
-def by_column(model, importances, X) -> np.ndarray:
-    """Importances of what a pipeline's first steps make, summed to the columns of X."""
+def by_column(steps: Pipeline, importances, X, how="sum") -> np.ndarray:
+    """Importances of what the steps before a model make, summed to the columns of X."""
     known = set(X.columns)
-    columns = [column_of(name, known) for name in model[:-1].get_feature_names_out()]
-    return pd.Series(importances).groupby(columns).sum()[list(X.columns)].to_numpy()
+    columns = [column_of(name, known) for name in steps.get_feature_names_out()]
+    return pd.Series(importances).groupby(columns).agg(how)[list(X.columns)].to_numpy()
 
 
 def column_of(name, columns) -> str:
@@ -231,7 +256,7 @@ def by_ranking(results) -> pd.DataFrame:
             {
                 "design": r["design"],
                 "seed": r["seed"],
-                "method": f"{r['method']}, {row['ranking']}",
+                "method": ", ".join(filter(None, [r["method"], row["ranking"]])),
                 **{name: row[name] for name in (*MEASURES, "chosen")},
             }
             for r in results
@@ -289,7 +314,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--designs", nargs="+", default=list(designs.DESIGNS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=INSTALLED)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("ground-truth-work"))
     parser.add_argument("--keep", action="store_true")

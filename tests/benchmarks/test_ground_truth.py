@@ -29,8 +29,9 @@ def table():
 
 @pytest.mark.parametrize("method", ground_truth.METHODS)
 def test_methods(table, method, monkeypatch):
-    if method == "boosting":
-        pytest.importorskip("shap")
+    needed = {"boosting": "shap", "Boruta": "boruta"}
+    if method in needed:
+        pytest.importorskip(needed[method])
     quick = make_pipeline(
         table_preprocessor(), TorchMLPClassifier((8,), max_epochs=40, lr=0.02, n_networks=2)
     )
@@ -55,8 +56,10 @@ def test_importances_of_inputs_are_summed_to_columns(table):
     model = make_pipeline(table_preprocessor(), forest).fit(X, table.y)
     inputs = ["a", "b_1", "c", "d", "missingindicator_d", "site_left", "site_right"]
     assert model[:-1].get_feature_names_out().tolist() == inputs
-    found = ground_truth.by_column(model, np.arange(1.0, 8), X)
+    found = ground_truth.by_column(model[:-1], np.arange(1.0, 8), X)
     assert found.tolist() == [1, 2, 3, 4 + 5, 6 + 7]
+    largest = ground_truth.by_column(model[:-1], np.arange(1.0, 8), X, "max")
+    assert largest.tolist() == [1, 2, 3, 5, 7]
 
 
 def test_permutations_are_those_of_scikit_learn():
