@@ -231,12 +231,15 @@ def test_a_search_outlives_a_worker(cluster, table):
     network = ANTClassifier(dropout=0.1, **{**QUICK, "max_epochs": 100})
     here = ANTClassifierCV(network, **options).fit(X, y)
     address, process = next(iter(cluster.run(os.getpid).items()))
+    was_at_work = []
 
     def kill():
         deadline = time.monotonic() + 60
         while not cluster.processing().get(address) and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(1)  # of a worker that dies as it gets its first task, Dask may forget that task
+        # Of a worker that dies as it gets its first task, Dask may forget that task.
+        time.sleep(0.3)
+        was_at_work.append(bool(cluster.processing().get(address)))
         os.kill(process, signal.SIGKILL)
 
     killer = Thread(target=kill)
@@ -244,6 +247,7 @@ def test_a_search_outlives_a_worker(cluster, table):
         killer.start()
         there = ANTClassifierCV(network, n_jobs=-1, **options).fit(X, y)
     killer.join()
+    assert was_at_work == [True]
     assert process not in cluster.run(os.getpid).values()
     for i in range(6):
         name = f"split{i}_test_score"
