@@ -148,7 +148,7 @@ def by_boruta(X, y, seed):
     forest = RandomForestClassifier(300, random_state=seed)
     chosen = make_column_transformer(("passthrough", kept))
     model = make_pipeline(first, chosen, forest).fit(X, y)
-    return model, {"": by_column(model[:1], importances, X, "max")}, ""
+    return model, {"decision": by_column(model[:1], importances, X, "max")}, ""
 
 
 METHODS = {
@@ -163,7 +163,7 @@ INSTALLED = [name for name in METHODS if name != "Boruta" or importlib.util.find
 
 
 def by_column(steps: Pipeline, importances, X, how="sum") -> np.ndarray:
-    """Importances of what the steps before a model make, summed to the columns of X."""
+    """Importances of what the steps before a model make, summed (or as `how` says) by column."""
     known = set(X.columns)
     columns = [column_of(name, known) for name in steps.get_feature_names_out()]
     return pd.Series(importances).groupby(columns).agg(how)[list(X.columns)].to_numpy()
@@ -256,7 +256,7 @@ def by_ranking(results) -> pd.DataFrame:
             {
                 "design": r["design"],
                 "seed": r["seed"],
-                "method": ", ".join(filter(None, [r["method"], row["ranking"]])),
+                "method": f"{r['method']}, {row['ranking']}",
                 **{name: row[name] for name in (*MEASURES, "chosen")},
             }
             for r in results
