@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
+from subprocess import PIPE, Popen
 from threading import Thread
 
 import dask
@@ -357,16 +359,19 @@ ACCELERATED = """
 
 def test_networks_that_several_processes_train():
     script = textwrap.dedent(ACCELERATED)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    run = subprocess.run(
-        [*launch, "--standalone", "--no-python", sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    lines = sorted(x for x in run.stdout.splitlines() if x.startswith(("found", "error")))
-    assert len(lines) == 4, run.stderr
+    # What `torchrun` and `accelerate launch` set, without a process of their own.
+    shared = {**os.environ, "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        shared["MASTER_PORT"] = str(free.getsockname()[1])
+    run = {"args": [sys.executable, "-c", script], "text": True, "stdout": PIPE, "stderr": PIPE}
+    both = [Popen(**run, env={**shared, "RANK": i, "LOCAL_RANK": i}) for i in "01"]
+    try:
+        told = [process.communicate(timeout=200) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    lines = sorted(x for out, _ in told for x in out.splitlines() if x[:5] in ("found", "error"))
+    assert len(lines) == 4, told
     # Neurons are not tuned there; both processes say so.
     assert lines[0] == lines[1]
     assert lines[0].startswith("error: DistributedDataParallel cannot be read: it spreads a net")

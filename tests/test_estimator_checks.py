@@ -38,19 +38,20 @@ from sknninterp import (
     TorchMLPRegressorCV,
 )
 
+# What is slow is trained for fewer epochs, as scikit-learn does with its own estimators there.
+QUICK = {"max_epochs": 10, "lr": 0.05}
 DEFAULTS = [
     TorchMLPClassifier(),
     TorchMLPRegressor(),
-    ANTClassifier(),
-    ANTRegressor(),
+    ANTClassifier(**QUICK),
+    ANTRegressor(**QUICK),
     RBM(),
-    RBMPretrainedMLP(),
-    RBMPretrainedMLPRegressor(),
+    RBMPretrainedMLP(**QUICK),
+    RBMPretrainedMLPRegressor(**QUICK),
     PWPExplainer(),
 ]
 
-QUICK = {"max_epochs": 10, "lr": 0.05}
-SMALL = TorchMLPClassifier((8,), max_epochs=30, lr=0.03)
+SMALL = TorchMLPClassifier((8,), **QUICK)
 EXPLAINERS = [
     GarsonExplainer(SMALL),
     GradientXInputExplainer(SMALL),
@@ -85,7 +86,7 @@ VARIANTS = [
 # Few epochs of the auxiliary networks, few repeats and folds of small ones: every check would take
 # seconds.
 COSTLY = [
-    ActivationAuxClassifier(aux_epochs=10, lr=0.02),
+    ActivationAuxClassifier(TorchMLPClassifier(**QUICK), aux_epochs=10, lr=0.02),
     RepeatedExplainer(PWPExplainer(SMALL), n_repeats=2),
     ANTClassifierCV(ANTClassifier((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
     ANTRegressorCV(ANTRegressor((16,), **QUICK), pruning_rates=[0, 0.5], cv=2),
@@ -100,6 +101,7 @@ SEARCHES = [
 # They select little of the checks' data, and warn.
 SELECTORS = [
     KnockoffSelector(),
+    KnockoffSelector(PWPExplainer(SMALL), offset=0, fdr=0.5),
     KnockoffSelector(LogisticRegression(), method="copula", n_knockoffs=2),
     StabilitySelector(PWPExplainer(TorchMLPClassifier((8,), max_epochs=2)), n_subsamples=4),
     StabilitySelector(LogisticRegression(), n_subsamples=4, assumption="r-concave"),

@@ -78,7 +78,8 @@ def test_numeric_codes_as_categories(clinic_csv, tmp_path, no_pages):
 def test_regression(clinic, tmp_path, capsys):
     path = tmp_path / "clinic.csv.gz"
     clinic.drop(columns=["outcome", "visit", "patient"]).to_csv(path, index=False, sep=";")
-    assert main(["rank", str(path), "--target", "length", *TINY, "--out", str(tmp_path)]) == 0
+    options = [*TINY, *PLAIN, "--out", str(tmp_path)]
+    assert main(["rank", str(path), "--target", "length", *options]) == 0
     assert "ridge regression" in capsys.readouterr().out
     ranking = pd.read_csv(tmp_path / "ranking.csv")
     assert set(ranking["feature"][:3]) == {"marker", "treatment", "stage"}

@@ -401,7 +401,7 @@ def test_calibrated_no_worse_than_the_base():
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     scores = []
-    for seed in range(3):
+    for seed in range(2):
         train_X, test_X, train_y, test_y = train_test_split(
             X, y, train_size=600, stratify=y, random_state=seed
         )

@@ -10,13 +10,12 @@ import pytest
 from joblib import parallel_config
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.linear_model import Lasso, LassoCV, LinearRegression, LogisticRegression
+from sklearn.linear_model import Lasso, LassoCV, LinearRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from sknninterp import PWPExplainer, TorchMLPClassifier, TorchMLPRegressor
+from sknninterp import PWPExplainer, TorchMLPRegressor
 from sknninterp.evaluation.knockoff_selector import KnockoffSelector, _paired_names
 from sknninterp.evaluation.knockoffs import (
     e_benjamini_hochberg,
@@ -62,17 +61,6 @@ def seen():
 
 
 @pytest.mark.filterwarnings(NOTHING, "ignore:No features were selected:UserWarning")
-@parametrize_with_checks(
-    [
-        KnockoffSelector(LogisticRegression()),
-        KnockoffSelector(LogisticRegression(), method="copula", n_knockoffs=2),
-        KnockoffSelector(PWPExplainer(TorchMLPClassifier(8, max_epochs=2)), offset=0, fdr=0.5),
-    ]
-)
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
-
-
 @pytest.mark.parametrize("statistic", ["difference", "signed_max"])
 @pytest.mark.parametrize("method", ["gaussian", "copula"])
 def test_finds_the_relevant_columns_with_the_lasso(linear, method, statistic):

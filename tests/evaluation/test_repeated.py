@@ -67,7 +67,7 @@ def forests(X, y):
 
 # --- scikit-learn's own checks ------------------------------------------------------------------
 
-QUICK = {"max_epochs": 30, "lr": 0.03}
+QUICK = {"max_epochs": 10, "lr": 0.05}
 
 
 @parametrize_with_checks(

@@ -15,7 +15,6 @@ from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sknninterp import PWPExplainer, TorchMLPClassifier
 from sknninterp.evaluation.stability_bounds import false_selection_bound
@@ -64,17 +63,6 @@ def seen():
 
 
 @pytest.mark.filterwarnings(NOTHING, "ignore:No features were selected:UserWarning")
-@parametrize_with_checks(
-    [
-        StabilitySelector(LogisticRegression(), n_subsamples=4),
-        StabilitySelector(ExtraTreesClassifier(2), n_subsamples=4, assumption="r-concave"),
-        StabilitySelector(PWPExplainer(TorchMLPClassifier(4, max_epochs=2)), n_subsamples=2),
-    ]
-)
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
-
-
 # --- halves -------------------------------------------------------------------------------------
 
 

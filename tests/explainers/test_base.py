@@ -335,6 +335,7 @@ def test_regressors_predict_no_class(kind, networks):
 @every_explainer
 def test_batches_change_nothing(explainer, kind, networks):
     network, X, names = networks[kind]
+    X = X[:15]  # one by one takes long
     one_batch = explainer(network, batch_size=1000).fit(X)
     targets = [None, names[-1]] + (["predicted"] if "class" in kind else [])
     for batch_size in (1, 7, len(X), None):

@@ -20,7 +20,7 @@ from sknninterp.nn.influence import influential_scores
 
 # torch's own remark about a copy that it makes.
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same':UserWarning")
-many = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+many = settings(suppress_health_check=[HealthCheck.too_slow])
 seeds = st.integers(0, 2**32 - 1)
 
 # --- random networks ----------------------------------------------------------------------------
