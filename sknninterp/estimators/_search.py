@@ -123,9 +123,11 @@ class Search(ABC):
         random_state = check_random_state(self.random_state)
         seeds = [None if self.random_state is None else draw_seed(random_state)]
         seeds += [draw_seed(random_state) for _ in range(self.n_repeats - 1)]
-        self.scorer_ = check_scoring(self._base, self.scoring)
+        base = self._base
+        self.scorer_ = check_scoring(base, self.scoring)
+        of_folds = self._of_folds(base)
         fits = [
-            (_not_kept(self._trial(candidate, seed)), *fold)
+            (_network(base, {**candidate, **of_folds}, seed), *fold)
             for candidate in candidates
             for seed in seeds
             for fold in folds
@@ -135,7 +137,7 @@ class Search(ABC):
         self._note(candidates, found, len(folds))
         if self.refit:
             start = time.perf_counter()
-            self.best_estimator_ = self._network(self.best_params_, seeds[0]).fit(X, y)
+            self.best_estimator_ = _network(base, self.best_params_, seeds[0]).fit(X, y)
             self.refit_time_ = time.perf_counter() - start
         return self
 
@@ -157,13 +159,10 @@ class Search(ABC):
             )
         return found[0]
 
-    def _network(self, parameters: dict, seed: int | None):
-        network, _ = seeded_clone(self._base, seed, np.random.RandomState(seed))
-        return network.set_params(**parameters)
-
-    def _trial(self, candidate: dict, seed: int | None):
-        """What is scored on a fold."""
-        return self._network(candidate, seed)
+    def _of_folds(self, base) -> dict:
+        """Parameters of what is scored on folds, unlike those of the refit."""
+        # A checkpoint's folder is for one fit, that of the network in the end.
+        return {name: None for name in base.get_params() if name.split("__")[-1] == "checkpoint"}
 
     def _evaluate(self, candidates, fits, X, y) -> list[tuple[float, float, float]]:
         """Score, and seconds for training and scoring, of each fit."""
@@ -350,10 +349,9 @@ def deal(fits: list[int], n_each: int, n_jobs: int) -> list[list[int]]:
     return [share for share in shares if share]
 
 
-def _not_kept(network):
-    """The same without a checkpoint: its folder is for one fit, that of the network in the end."""
-    names = [name for name in network.get_params() if name.split("__")[-1] == "checkpoint"]
-    return network.set_params(**dict.fromkeys(names))
+def _network(base, parameters: dict, seed: int | None):
+    network, _ = seeded_clone(base, seed, np.random.RandomState(seed))
+    return network.set_params(**parameters)
 
 
 def _column(candidates: list[dict], name: str) -> np.ndarray:

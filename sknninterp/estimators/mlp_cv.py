@@ -132,8 +132,8 @@ class _InputSearch(Search):
         # One number for each feature is less than several; penalties leave features out.
         return self._of(candidate, _EMBEDDING) is not None, -self._of(candidate, _PENALTY)
 
-    def _trial(self, candidate, seed):
-        return self._network({**candidate, self._path("n_networks"): 1}, seed)
+    def _of_folds(self, base):
+        return {**super()._of_folds(base), self._path("n_networks"): 1}
 
     def _of(self, candidate: dict, name: str):
         return candidate[self._path(name)]
