@@ -267,7 +267,8 @@ LARGE = """
     path, n, d = sys.argv[1], 600_000, 64
     X = np.memmap(path, np.float64, "r", shape=(n, d))
     network = TorchMLPClassifier((8,), lr=0.01, batch_size=4096, random_state=0)
-    network.partial_fit(X[:5000], X[:5000, 0] > 0, classes=[False, True])  # all is loaded now
+    network.partial_fit(X[:5000], X[:5000, 0] > 0, classes=[False, True])
+    PWPExplainer(network).fit(X[:50]).explain(X[:50], target=True)  # all is loaded now
 
     def allocated():
         line = next(line for line in open("/proc/self/status") if line.startswith("VmData"))

@@ -8,6 +8,7 @@ import pytest
 
 
 def test_module_explains_itself(monkeypatch, capsys):
+    monkeypatch.delitem(sys.modules, "sknninterp.cli.__main__", raising=False)
     monkeypatch.setattr(sys, "argv", ["sknninterp", "rank", "--help"])
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("sknninterp.cli", run_name="__main__")
