@@ -96,10 +96,17 @@ def plain(frame) -> list[dict]:
 
 
 def write(name: str, results: dict) -> Path:
-    """Write results with the command, versions and machine that made them."""
+    """Write results with the command, versions and machine that made them.
+
+    With `--keep` also the commands of the results before, some of which are among these.
+    """
     made_by = about(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
+    if "--keep" in sys.argv:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        commands = [*before.get("commands_before", []), before["command"]]
+        made_by["commands_before"] = [c for c in commands if c != made_by["command"]]
     path.write_text(json.dumps({**made_by, **results}, indent=1) + "\n")
     print(f"\nwritten: benchmarks/results/{path.name}")
     return path
