@@ -50,7 +50,7 @@ def network():
 def of_linear(peer, weights, network):
     fitted = clone(peer).set_params(estimator=network)
     if isinstance(peer, GradientShapExplainer):
-        fitted.set_params(n_samples=100)
+        fitted.set_params(n_samples=50)
     fitted.fit(X)
     background = getattr(fitted, "background_", np.zeros((1, 4))).mean(0)
     return fitted, (X - background)[..., None] * weights.T
