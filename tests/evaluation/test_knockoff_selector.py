@@ -60,7 +60,6 @@ def seen():
     return Given.seen
 
 
-@pytest.mark.filterwarnings(NOTHING, "ignore:No features were selected:UserWarning")
 @pytest.mark.parametrize("statistic", ["difference", "signed_max"])
 @pytest.mark.parametrize("method", ["gaussian", "copula"])
 def test_finds_the_relevant_columns_with_the_lasso(linear, method, statistic):

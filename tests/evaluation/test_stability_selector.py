@@ -62,7 +62,6 @@ def seen():
     return Correlation.seen
 
 
-@pytest.mark.filterwarnings(NOTHING, "ignore:No features were selected:UserWarning")
 # --- halves -------------------------------------------------------------------------------------
 
 
