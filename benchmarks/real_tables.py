@@ -339,7 +339,8 @@ def table_by_table(found: dict) -> str:
     scores = {(row["table"], row["method"]): row["score"] for row in found["means"]}
     apart = {(row["table"], row["method"]): verdict(row) for row in found["differences"]}
     rows = []
-    for table in dict.fromkeys(row["table"] for row in found["means"]):
+    measured = {row["table"] for row in found["means"]}
+    for table in sorted(measured, key=list(TABLES).index):  # whatever was run last
         row = {"": table}
         for method in methods:
             score = scores.get((table, method))
